@@ -1,0 +1,279 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+/** One cell: an independent slice of the platform that holds everything of its tenants in one region. */
+export interface CellSettings {
+  readonly name: string;
+  readonly region: string;
+  /** URL of the tenant database, with the role of the process that reads it. */
+  readonly database: string;
+  /** URL of the audit database, with the role of the process that reads it. */
+  readonly auditDatabase: string;
+  /** Where sealed segments go: `file:///folder` or `s3://bucket?endpoint=...&region=...`. */
+  readonly archive: string;
+}
+
+/** One setting: the variable it is read from, how, what holds without it, and the sentence of the README's table. */
+export interface Setting<T> {
+  readonly env: string;
+  readonly read: (text: string) => T;
+  /** What `read` takes, as the error message says it. */
+  readonly takes: string;
+  readonly fallback: T;
+  readonly about: string;
+}
+
+/** Every setting once; the type, `.env.example` and the README's table come from here. */
+export const SETTINGS = {
+  profile: {
+    env: 'TENON_PROFILE',
+    read: oneOf('embedded', 'production'),
+    takes: 'embedded or production',
+    fallback: 'embedded' as const,
+    about: 'embedded brings its own PostgreSQL, worker and demo tenants; production uses what the other settings name.',
+  },
+  port: {
+    env: 'PORT',
+    read: wholeNumber(0, 65_535),
+    takes: 'a port number',
+    fallback: 4000,
+    about: 'The one port everything is served on; 0 takes a free one.',
+  },
+  host: {
+    env: 'HOST',
+    read: text,
+    takes: 'an address',
+    fallback: '127.0.0.1',
+    about: 'The address to listen on; 0.0.0.0 inside a container.',
+  },
+  publicUrl: {
+    env: 'PUBLIC_URL',
+    read: url,
+    takes: 'a URL',
+    fallback: null,
+    about: 'How the outside reaches this platform; by default host and port.',
+  },
+  home: {
+    env: 'TENON_HOME',
+    read: path,
+    takes: 'a folder',
+    fallback: resolve('.tenon'),
+    about: 'Where embedded mode keeps its data, keys and mail.',
+  },
+  deployment: {
+    env: 'TENON_DEPLOYMENT',
+    read: word,
+    takes: 'a host-like name',
+    fallback: 'tenon.local',
+    about: 'The name of this deployment; the origin of every checkpoint starts with it.',
+  },
+  databaseUrl: {
+    env: 'DATABASE_URL',
+    read: postgresUrl,
+    takes: 'a postgres:// URL',
+    fallback: null,
+    about: 'The directory database.',
+  },
+  cells: {
+    env: 'CELLS',
+    read: cells,
+    takes: 'JSON, or the path of a JSON file: [{name, region, database, auditDatabase, archive}]',
+    fallback: null,
+    about: 'The cells this process serves.',
+  },
+  redisUrl: {
+    env: 'REDIS_URL',
+    read: redisUrl,
+    takes: 'a redis:// URL',
+    fallback: null,
+    about: 'Redis or Valkey, shared by several gateways; without it budgets are kept in memory.',
+  },
+  archiveUrl: {
+    env: 'ARCHIVE_URL',
+    read: archiveUrl,
+    takes: 'file:///folder or s3://bucket?endpoint=...&region=...',
+    fallback: null,
+    about: 'The archive of cells that name none; by default a folder in TENON_HOME.',
+  },
+  signingKeyFile: {
+    env: 'TENON_SIGNING_KEY_FILE',
+    read: path,
+    takes: 'a file',
+    fallback: null,
+    about: 'Ed25519 key (PKCS 8 PEM) of checkpoints and evidence; by default one in TENON_HOME.',
+  },
+  contextKeyFile: {
+    env: 'TENON_CONTEXT_KEY_FILE',
+    read: path,
+    takes: 'a file',
+    fallback: null,
+    about: 'Keys of the tenant context (JSON); by default one in TENON_HOME.',
+  },
+  subgraphs: {
+    env: 'SUBGRAPHS',
+    read: subgraphs,
+    takes: 'local, or name=url pairs separated by commas',
+    fallback: 'local' as const,
+    about: 'Where the subgraphs run: in the gateway, or each at a URL.',
+  },
+  otlpEndpoint: {
+    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    read: url,
+    takes: 'a URL',
+    fallback: null,
+    about: 'Where traces go (OTLP over HTTP); without it none are made.',
+  },
+  sealIntervalMs: {
+    env: 'TENON_SEAL_INTERVAL_MS',
+    read: wholeNumber(100, 3_600_000),
+    takes: 'milliseconds',
+    fallback: 5_000,
+    about: 'How long an audit event waits at most before its segment is sealed.',
+  },
+  maxBodyBytes: {
+    env: 'TENON_MAX_BODY_BYTES',
+    read: wholeNumber(1024, 64 * 1024 * 1024),
+    takes: 'bytes',
+    fallback: 1024 * 1024,
+    about: 'The largest request body.',
+  },
+  requestTimeoutMs: {
+    env: 'TENON_REQUEST_TIMEOUT_MS',
+    read: wholeNumber(100, 600_000),
+    takes: 'milliseconds',
+    fallback: 30_000,
+    about: 'How long a request may take.',
+  },
+  sessionHours: {
+    env: 'TENON_SESSION_HOURS',
+    read: wholeNumber(1, 720),
+    takes: 'hours',
+    fallback: 12,
+    about: 'How long a session lasts.',
+  },
+  mailUrl: {
+    env: 'MAIL_URL',
+    read: url,
+    takes: 'an smtp:// URL',
+    fallback: null,
+    about: 'The mail server; without it mail is written to a folder in TENON_HOME.',
+  },
+} as const satisfies Record<string, Setting<unknown>>;
+
+/** All settings, read and checked. */
+export type Config = {
+  readonly [Name in keyof typeof SETTINGS]:
+    | ReturnType<(typeof SETTINGS)[Name]['read']>
+    | (typeof SETTINGS)[Name]['fallback'];
+};
+
+/** A setting whose value cannot be used: the message is one line that says which, what it read and what it takes. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Returns all settings from the environment; throws ConfigError at the first value that cannot be used. */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const entries = Object.entries(SETTINGS).map(([name, row]) => [name, readSetting(row as Setting<unknown>, env)]);
+  const config = Object.fromEntries(entries) as Config;
+  if (config.profile === 'production') requireProductionSettings(config);
+  else if (config.databaseUrl !== null || config.cells !== null) {
+    throw new ConfigError(
+      'DATABASE_URL and CELLS are read with TENON_PROFILE=production only; embedded brings its own database',
+    );
+  }
+  return config;
+}
+
+function readSetting(row: Setting<unknown>, env: Readonly<Record<string, string | undefined>>): unknown {
+  const value = env[row.env];
+  if (value === undefined || value === '') return row.fallback;
+  try {
+    return row.read(value);
+  } catch {
+    throw new ConfigError(`${row.env} is ${JSON.stringify(withoutPassword(value))}, but takes ${row.takes}`);
+  }
+}
+
+function requireProductionSettings(config: Config): void {
+  for (const name of ['databaseUrl', 'cells', 'signingKeyFile', 'contextKeyFile'] as const) {
+    if (config[name] === null)
+      throw new ConfigError(
+        `${SETTINGS[name].env} is not set, but TENON_PROFILE=production needs it: ${SETTINGS[name].takes}`,
+      );
+  }
+}
+
+/** A bad value is shown to whoever starts the process, often into a log: credentials inside it are not. */
+function withoutPassword(value: string): string {
+  return value.replaceAll(/:\/\/[^@\s"]*@/g, '://...@').slice(0, 120);
+}
+
+function oneOf<const T extends string>(...values: T[]): (text: string) => T {
+  return (value) => values.find((known) => known === value) ?? refuse();
+}
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+  return (value) => {
+    const number = Number(value);
+    return /^\d+$/.test(value) && number >= least && number <= most ? number : refuse();
+  };
+}
+
+function text(value: string): string {
+  return value;
+}
+
+function path(value: string): string {
+  return resolve(value);
+}
+
+function word(value: string): string {
+  return /^[a-z0-9.-]{1,100}$/.test(value) ? value : refuse();
+}
+
+function url(value: string): string {
+  return new URL(value).href.replace(/\/$/, '');
+}
+
+function urlOf(...protocols: string[]): (text: string) => string {
+  return (value) => (protocols.includes(new URL(value).protocol) ? value : refuse());
+}
+
+function postgresUrl(value: string): string {
+  return urlOf('postgres:', 'postgresql:')(value);
+}
+
+function redisUrl(value: string): string {
+  return urlOf('redis:', 'rediss:')(value);
+}
+
+function archiveUrl(value: string): string {
+  return urlOf('file:', 's3:')(value);
+}
+
+function cells(value: string): CellSettings[] {
+  const json = value.trimStart().startsWith('[') ? value : readFileSync(value, 'utf8');
+  const list = JSON.parse(json) as Partial<CellSettings>[];
+  if (!Array.isArray(list) || list.length === 0) refuse();
+  return list.map((cell) => ({
+    name: word(cell.name ?? refuse()),
+    region: word(cell.region ?? refuse()),
+    database: postgresUrl(cell.database ?? refuse()),
+    auditDatabase: postgresUrl(cell.auditDatabase ?? refuse()),
+    archive: archiveUrl(cell.archive ?? refuse()),
+  }));
+}
+
+function subgraphs(value: string): 'local' | Record<string, string> {
+  if (value === 'local') return value;
+  const pairs = value.split(',').map((pair) => {
+    const at = pair.indexOf('=');
+    return at > 0 ? ([pair.slice(0, at).trim(), url(pair.slice(at + 1).trim())] as const) : refuse();
+  });
+  return Object.fromEntries(pairs);
+}
+
+function refuse(): never {
+  throw new TypeError('not usable');
+}

@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { fail } from './errors.ts';
+
+/** The prefixes of public ids; each names one kind of thing. */
+export const ID_PREFIXES = [
+  'tnt', 'usr', 'grp', 'rol', 'ses', 'key', 'scm', 'lnk', 'prj', 'doc', 'shr',
+  'evt', 'pln', 'inv', 'lin', 'aud', 'evd', 'req', 'seg',
+] as const;
+
+/** One of the prefixes. */
+export type IdPrefix = (typeof ID_PREFIXES)[number];
+
+/** A public id: prefix, underscore and 26 characters of Crockford base 32 that hold a UUID (RFC 9562). */
+export type Id<P extends IdPrefix = IdPrefix> = `${P}_${string}`;
+
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const ID_SHAPE = /^([a-z]{3})_([0-7][0-9a-hjkmnp-tv-z]{25})$/;
+
+let lastMs = 0;
+let sequence = 0;
+
+/**
+ * Returns a new UUIDv7 (RFC 9562 section 5.7) that sorts after every one this process made before, also when the
+ * clock jumps back: the 12 bits behind the time count within a millisecond, and the time never runs backwards.
+ */
+export function uuidv7(nowMs: number = Date.now()): string {
+  if (nowMs > lastMs) {
+    lastMs = nowMs;
+    sequence = 0;
+  } else if (++sequence > 0xfff) {
+    lastMs += 1;
+    sequence = 0;
+  }
+  const bytes = randomBytes(16);
+  bytes.writeUIntBE(lastMs, 0, 6);
+  bytes.writeUInt16BE(0x7000 | sequence, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return uuidText(bytes.toString('hex'));
+}
+
+/** Returns a new public id of the kind. */
+export function mintId<P extends IdPrefix>(prefix: P): Id<P> {
+  return idOf(prefix, uuidv7());
+}
+
+/** Returns the public id that stands for a UUID. */
+export function idOf<P extends IdPrefix>(prefix: P, uuid: string): Id<P> {
+  let value = BigInt(`0x${uuid.replaceAll('-', '')}`);
+  let text = '';
+  for (let digit = 0; digit < 26; digit++) {
+    text = ALPHABET.charAt(Number(value & 31n)) + text;
+    value >>= 5n;
+  }
+  return `${prefix}_${text}`;
+}
+
+/** Returns the UUID inside a public id; an id of another kind or shape is NOT_FOUND, since it can name nothing. */
+export function uuidOf(prefix: IdPrefix, id: string): string {
+  const uuid = uuidOrNull(prefix, id);
+  return uuid ?? fail('NOT_FOUND', `not an id of kind ${prefix}`);
+}
+
+/** Returns the UUID inside a public id, or null where the text is no id of that kind. */
+export function uuidOrNull(prefix: IdPrefix, id: string): string | null {
+  const match = ID_SHAPE.exec(id);
+  if (match === null || match[1] !== prefix) return null;
+  let value = 0n;
+  for (const digit of match[2] ?? '') value = (value << 5n) | BigInt(ALPHABET.indexOf(digit));
+  return uuidText(value.toString(16).padStart(32, '0'));
+}
+
+/** Tells whether a text is a public id of the kind; cheaper than `uuidOrNull` where the UUID is not wanted. */
+export function isId<P extends IdPrefix>(prefix: P, text: string): text is Id<P> {
+  return ID_SHAPE.exec(text)?.[1] === prefix;
+}
+
+function uuidText(hex: string): string {
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}

@@ -1,0 +1,50 @@
+/** Every right a credential may carry, with the sentence an administrator reads when she grants it. */
+export const SCOPES = {
+  'tenant:read': 'See the tenant, its tier, region and state.',
+  'tenant:write': 'Change the tenant and its tier.',
+  'users:read': 'See users, groups and roles.',
+  'users:write': 'Create, change and deactivate users; grant roles.',
+  'credentials:write': 'Create and revoke API keys, SCIM tokens and sign-in links.',
+  'projects:read': 'See projects and documents.',
+  'projects:write': 'Create, change and share projects and documents.',
+  'billing:read': 'See usage, plans and invoices.',
+  'billing:write': 'Draft invoices.',
+  'usage:write': 'Report usage events.',
+  'audit:read': 'Search and export the audit log.',
+  'evidence:read': 'Download evidence packs.',
+  'evidence:write': 'Have evidence packs built.',
+  scim: 'Provision users and groups over SCIM.',
+  'platform:tenants': 'Create and see tenants; for the operators of the platform only.',
+} as const;
+
+/** One right of the table. */
+export type Scope = keyof typeof SCOPES;
+
+/** True for the name of a right in the table. */
+export function isScope(text: string): text is Scope {
+  return Object.hasOwn(SCOPES, text);
+}
+
+/** The roles every tenant starts with; a tenant may add her own. */
+export const BUILT_IN_ROLES = {
+  admin: [
+    'tenant:read',
+    'tenant:write',
+    'users:read',
+    'users:write',
+    'credentials:write',
+    'projects:read',
+    'projects:write',
+    'billing:read',
+    'billing:write',
+    'usage:write',
+    'audit:read',
+    'evidence:read',
+    'evidence:write',
+  ],
+  member: ['tenant:read', 'users:read', 'projects:read', 'projects:write', 'billing:read'],
+  auditor: ['tenant:read', 'users:read', 'audit:read', 'evidence:read', 'evidence:write'],
+} as const satisfies Record<string, readonly Scope[]>;
+
+/** The role that operators of the platform hold in its own tenant. */
+export const OPERATOR_SCOPES: readonly Scope[] = ['platform:tenants'];
