@@ -1,0 +1,88 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { subgraphs } from '#subgraphs';
+import { compose } from '#kit/composition.ts';
+import { auditActions } from '#kit/audit-actions.ts';
+import { SETTINGS, type Setting } from '#schema/config.ts';
+import { ERRORS, type ErrorRow } from '#schema/errors.ts';
+import { SCOPES } from '#schema/scopes.ts';
+
+// Writes every file and table that follows from the code; with --check it compares them instead.
+
+const ROOT = new URL('../', import.meta.url);
+
+/** Every generated file with what it should hold. */
+function generatedFiles(): Map<string, string> {
+  const supergraph = compose(subgraphs);
+  const files = new Map([['schema/graphql/supergraph.graphql', supergraph]]);
+  for (const subgraph of subgraphs) files.set(`schema/graphql/${subgraph.name}.graphql`, subgraph.sdl);
+  files.set('.env.example', environmentExample());
+  files.set('README.md', withTables('README.md', { settings: settingsTable(), errors: errorsTable() }));
+  files.set('docs/reference.md', withTables('docs/reference.md', { scopes: scopesTable(), actions: actionsTable(supergraph) }));
+  return files;
+}
+
+function environmentExample(): string {
+  const rows = Object.values<Setting<unknown>>(SETTINGS).map((row) => {
+    const value = typeof row.fallback === 'string' || typeof row.fallback === 'number' ? String(row.fallback) : '';
+    return `# ${row.about}\n# Takes ${row.takes}.\n#${row.env}=${value.startsWith('/') ? '.tenon' : value}\n`;
+  });
+  return rows.join('\n');
+}
+
+function settingsTable(): string {
+  const rows = Object.values<Setting<unknown>>(SETTINGS).map(
+    (row) => `| \`${row.env}\` | ${cell(defaultOf(row))} | ${cell(row.takes)} | ${cell(row.about)} |`,
+  );
+  return ['| variable | default | takes | what it does |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
+
+function defaultOf({ fallback }: Setting<unknown>): string {
+  if (fallback === null) return '';
+  const text = String(fallback);
+  return text.startsWith('/') ? '`.tenon`' : `\`${text}\``;
+}
+
+function errorsTable(): string {
+  const rows = Object.entries<ErrorRow>(ERRORS).map(([code, row]) => `| \`${code}\` | ${row.status} | ${row.scimType ?? ''} | ${cell(row.message)} |`);
+  return ['| code | HTTP | scimType | what the caller reads |', '| --- | --- | --- | --- |', ...rows].join('\n');
+}
+
+function scopesTable(): string {
+  return ['| scope | what it allows |', '| --- | --- |', ...Object.entries(SCOPES).map(([scope, about]) => `| \`${scope}\` | ${about} |`)].join('\n');
+}
+
+function actionsTable(supergraph: string): string {
+  const rows = auditActions(supergraph).map(({ action, mutation, controls }) => `| \`${action}\` | \`${mutation}\` | ${controls.join(', ')} |`);
+  return ['| action | written by the mutation | controls |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+/** Puts tables between the marks `<!-- name -->` and `<!-- /name -->` of a document; the rest stays as it is. */
+function withTables(file: string, tables: Readonly<Record<string, string>>): string {
+  let text = readFileSync(new URL(file, ROOT), 'utf8');
+  for (const [name, table] of Object.entries(tables)) {
+    const marks = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*?(<!-- /${name} -->)`);
+    if (!marks.test(text)) throw new Error(`${file} has no marks for the table ${name}`);
+    text = text.replace(marks, (_all, open: string, close: string) => `${open}${table}\n${close}`);
+  }
+  return text;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
+
+const check = process.argv.includes('--check');
+const stale: string[] = [];
+for (const [file, text] of generatedFiles()) {
+  const path = fileURLToPath(new URL(file, ROOT));
+  if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
+  stale.push(file);
+  if (!check) writeFileSync(path, text);
+}
+if (check && stale.length > 0) {
+  process.stderr.write(`not up to date, run "npm run generate": ${stale.join(', ')}\n`);
+  process.exitCode = 1;
+} else {
+  process.stdout.write(stale.length === 0 ? 'generated files are up to date\n' : `written: ${stale.join(', ')}\n`);
+}

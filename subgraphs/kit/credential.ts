@@ -1,0 +1,196 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { requireOpen } from './authorize.ts';
+import { inTenant, type Databases, type TenantTransaction } from './database.ts';
+import { findTenant } from './directory.ts';
+import { fail } from '#schema/errors.ts';
+import { idOf, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
+import { isScope, type Scope } from '#schema/scopes.ts';
+import type { Actor, TenantContext, TenantState, Tier } from '#schema/tenant-context.ts';
+
+/** The kinds of credential, as the database names them, with the prefix of their tokens and of their ids. */
+export const CREDENTIAL_KINDS = {
+  session: { token: 'tnu', id: 'ses' },
+  api_key: { token: 'tnk', id: 'key' },
+  scim_token: { token: 'tns', id: 'scm' },
+  sign_in_link: { token: 'tnl', id: 'lnk' },
+} as const satisfies Record<string, { token: string; id: IdPrefix }>;
+
+/** A kind of credential. */
+export type CredentialKind = keyof typeof CREDENTIAL_KINDS;
+
+/** A token's parts. It carries the tenant in clear, so that any gateway can route it; the secret says nothing. */
+export interface TokenParts {
+  readonly kind: CredentialKind;
+  readonly tenant: Id<'tnt'>;
+  readonly credentialUuid: string;
+  readonly secret: string;
+}
+
+/** What a request says of itself beside its credential; recorded, never believed. */
+export interface RequestOrigin {
+  readonly requestId: string;
+  readonly ip: string | null;
+  readonly ua: string | null;
+}
+
+/** A new credential to store. */
+export interface NewCredential {
+  readonly kind: CredentialKind;
+  readonly userId: string | null;
+  readonly name: string;
+  readonly client?: string | null;
+  readonly scopes?: readonly Scope[];
+  readonly expiresAt: Date;
+}
+
+const TOKEN_SHAPE = /^(tn[uksl])_([0-9a-z]{26})\.([0-9a-z]{26})\.([\w-]{43})$/;
+
+/**
+ * Stores a credential and returns its token, which is shown this once: the database keeps the hash of its secret. A
+ * user who is unknown or inactive gets none (NOT_FOUND), whatever the moment of her deactivation.
+ */
+export async function issueCredential(tx: Pick<TenantTransaction, 'query'>, tenant: Id<'tnt'>, credential: NewCredential): Promise<{ id: string; token: string }> {
+  const { token, id: prefix } = CREDENTIAL_KINDS[credential.kind];
+  const id = mintId(prefix);
+  const secret = randomBytes(32).toString('base64url');
+  const user = credential.userId === null ? null : uuidOf('usr', credential.userId);
+  // The user's row is locked, so that a deactivation at the same moment either ends this credential or forbids it.
+  const epoch = user === null ? 0 : await lockActiveUser(tx, user);
+  await tx.query(
+    `insert into credentials (id, kind, user_id, name, client, scopes, secret_hash, epoch, expires_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+    [uuidOf(prefix, id), credential.kind, user, credential.name, credential.client ?? null, credential.scopes ?? [], hash(secret), epoch, credential.expiresAt],
+  );
+  return { id, token: `${token}_${tenant.slice(4)}.${id.slice(4)}.${secret}` };
+}
+
+/** Returns the parts of a bearer token, or null for a text that is none of ours. */
+export function parseToken(token: string): TokenParts | null {
+  const match = TOKEN_SHAPE.exec(token);
+  const kind = Object.entries(CREDENTIAL_KINDS).find(([, names]) => names.token === match?.[1]);
+  if (match === null || kind === undefined) return null;
+  const tenant = `tnt_${match[2]}` as const;
+  const credentialUuid = uuidOrNull(kind[1].id, `${kind[1].id}_${match[3]}`);
+  if (uuidOrNull('tnt', tenant) === null || credentialUuid === null) return null;
+  return { kind: kind[0] as CredentialKind, tenant, credentialUuid, secret: match[4] ?? '' };
+}
+
+/**
+ * Returns the tenant context that a bearer token stands for. Unknown, malformed, expired and revoked tokens, and those of
+ * a deactivated user, are all the same UNAUTHENTICATED; a closed tenant is TENANT_SUSPENDED. Reads the database each
+ * time: what was revoked is refused at the next request on every gateway.
+ */
+export async function authenticate(databases: Databases, token: string, origin: RequestOrigin & { now: Date }): Promise<TenantContext> {
+  const parts = parseToken(token);
+  if (parts === null || parts.kind === 'sign_in_link') fail('UNAUTHENTICATED', 'not a bearer token of ours');
+  const context = await lookUpContext(databases, parts.tenant, origin);
+  const row = await inTenant({ tenant: context, databases }, (tx) => readCredential(tx, parts));
+  const usable = row !== null && sameSecret(row.secret_hash, parts.secret) && isAlive(row, origin.now);
+  if (!usable) fail('UNAUTHENTICATED', 'the credential is unknown, expired or revoked');
+  requireOpen(row.state);
+  return {
+    ...context,
+    tier: row.tier,
+    state: row.state,
+    actor: actorOf(parts, row, origin),
+    scopes: row.scopes.filter(isScope),
+    sessionId: parts.kind === 'session' ? idOf('ses', parts.credentialUuid) : null,
+    epoch: row.epoch,
+    client: row.client,
+  };
+}
+
+/**
+ * Uses up a one-time sign-in link inside the caller's transaction and returns its user; a link that is unknown, used,
+ * expired or of a deactivated user is UNAUTHENTICATED. Two uses at the same moment: one wins.
+ */
+export async function consumeSignInLink(tx: Pick<TenantTransaction, 'query'>, parts: TokenParts, now: Date): Promise<Id<'usr'>> {
+  const row = await readCredential(tx, parts);
+  if (row === null || row.user_id === null || !sameSecret(row.secret_hash, parts.secret) || !isAlive(row, now)) {
+    fail('UNAUTHENTICATED', 'the sign-in link is unknown, used or expired');
+  }
+  const used = await tx.query('update credentials set revoked_at = $2 where id = $1 and revoked_at is null returning id', [parts.credentialUuid, now]);
+  if (used.length !== 1) fail('UNAUTHENTICATED', 'the sign-in link was used at the same moment');
+  return idOf('usr', row.user_id);
+}
+
+/** Returns the context of the platform itself in a tenant, for work that no request asked for. */
+export async function systemContext(databases: Databases, tenant: Id<'tnt'>, purpose: { name: string; requestId: string }): Promise<TenantContext> {
+  const context = await lookUpContext(databases, tenant, { requestId: purpose.requestId, ip: null, ua: null });
+  return { ...context, actor: { type: 'system', id: purpose.name, ip: null, ua: null } };
+}
+
+interface CredentialRow {
+  readonly user_id: string | null;
+  readonly client: string | null;
+  readonly secret_hash: Buffer;
+  readonly epoch: number;
+  readonly user_epoch: number | null;
+  readonly user_active: boolean | null;
+  readonly expires_at: Date;
+  readonly revoked_at: Date | null;
+  readonly scopes: string[];
+  readonly tier: Tier;
+  readonly state: TenantState;
+}
+
+async function readCredential(tx: Pick<TenantTransaction, 'query'>, parts: TokenParts): Promise<CredentialRow | null> {
+  const [row] = await tx.query<CredentialRow>(
+    `select c.user_id, c.client, c.secret_hash, c.epoch, c.expires_at, c.revoked_at, t.tier, t.state,
+            u.epoch as user_epoch, u.active as user_active,
+            case when c.kind = 'session' then array(
+              select distinct unnest(r.scopes) from roles r where r.id in (
+                select role_id from user_roles where user_id = c.user_id
+                union select gr.role_id from group_members gm join group_roles gr on gr.group_id = gm.group_id where gm.user_id = c.user_id))
+            else c.scopes end as scopes
+       from credentials c cross join tenants t left join users u on u.id = c.user_id
+      where c.id = $1 and c.kind = $2`,
+    [parts.credentialUuid, parts.kind],
+  );
+  return row ?? null;
+}
+
+/** The user's epoch must be the one the credential was issued in: whoever comes back starts with new credentials. */
+function isAlive(row: CredentialRow, now: Date): boolean {
+  const userAlive = row.user_id === null || (row.user_active === true && row.user_epoch === row.epoch);
+  return row.revoked_at === null && row.expires_at > now && userAlive;
+}
+
+function actorOf(parts: TokenParts, row: CredentialRow, origin: RequestOrigin): Actor {
+  const { ip, ua } = origin;
+  if (parts.kind === 'session' && row.user_id !== null) return { type: 'user', id: idOf('usr', row.user_id), ip, ua };
+  if (parts.kind === 'scim_token') return { type: 'scim', id: idOf('scm', parts.credentialUuid), ip, ua };
+  return { type: 'api_key', id: idOf('key', parts.credentialUuid), ip, ua };
+}
+
+/** A tenant that does not exist looks like a credential that does not: UNAUTHENTICATED, not NOT_FOUND. */
+async function lookUpContext(databases: Databases, tenant: Id<'tnt'>, origin: RequestOrigin): Promise<TenantContext> {
+  const place = await findTenant(databases, tenant);
+  if (place === null) fail('UNAUTHENTICATED', 'no such tenant');
+  return {
+    tenant,
+    tier: place.tier,
+    region: place.region,
+    cell: place.cell,
+    state: place.state,
+    actor: { type: 'anonymous', id: 'anonymous', ip: origin.ip, ua: origin.ua },
+    scopes: [],
+    sessionId: null,
+    epoch: 0,
+    client: null,
+    requestId: origin.requestId,
+  };
+}
+
+async function lockActiveUser(tx: Pick<TenantTransaction, 'query'>, user: string): Promise<number> {
+  const [row] = await tx.query<{ epoch: number }>('select epoch from users where id = $1 and active for share', [user]);
+  return row?.epoch ?? fail('NOT_FOUND', 'no active user of that id');
+}
+
+function hash(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+function sameSecret(stored: Buffer, secret: string): boolean {
+  return timingSafeEqual(stored, hash(secret));
+}

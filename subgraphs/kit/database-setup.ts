@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { databaseSecret, type ContextKeys } from '#schema/tenant-context.ts';
+import { migrate } from './migrations.ts';
+
+/** The kinds of database, each with the folders of schema/sql that make it, in order. */
+export const DATABASE_KINDS = {
+  directory: ['directory'],
+  cell: ['tenancy', 'cell'],
+  audit: ['tenancy', 'audit'],
+} as const;
+
+/** A kind of database. */
+export type DatabaseKind = keyof typeof DATABASE_KINDS;
+
+/** The roles of schema/sql/roles.sql. */
+export const DATABASE_ROLES = ['tenon_owner', 'tenon_app', 'tenon_worker'] as const;
+/** A role of schema/sql/roles.sql. */
+export type DatabaseRole = (typeof DATABASE_ROLES)[number];
+
+/** A database to bring up to date, reached as its owner. */
+export interface MigrationOrder {
+  readonly url: string;
+  readonly kind: DatabaseKind;
+  readonly keys: ContextKeys;
+  readonly log: (line: string) => void;
+}
+
+/** Makes the roles of a server where they are missing and sets their passwords; needs a superuser. */
+export async function ensureRoles(superuserUrl: string, passwords: Readonly<Record<DatabaseRole, string>>): Promise<void> {
+  await withClient(superuserUrl, async (client) => {
+    await client.query(await readFile(sqlPath('roles.sql'), 'utf8'));
+    for (const role of DATABASE_ROLES) {
+      await client.query(`alter role ${role} password ${client.escapeLiteral(passwords[role])}`);
+    }
+  });
+}
+
+/** Makes a database that belongs to `tenon_owner`, where there is none of that name; needs a superuser. */
+export async function ensureDatabase(superuserUrl: string, name: string): Promise<void> {
+  await withClient(superuserUrl, async (client) => {
+    const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+    if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)} owner tenon_owner`);
+  });
+}
+
+/** Brings a database to the newest migrations of its kind and to the keys that its tenant contexts are signed with. */
+export async function migrateDatabase(order: MigrationOrder): Promise<void> {
+  await setDatabaseRights(order.url);
+  for (const folder of DATABASE_KINDS[order.kind]) {
+    await migrate({ url: order.url, folder: sqlPath(folder), log: order.log });
+  }
+  if (order.kind !== 'directory') await withClient(order.url, (client) => installContextKeys(client, order.keys));
+}
+
+/** Says who may do what on a database as a whole; after a restore or a copy it must be said again. */
+export async function setDatabaseRights(ownerUrl: string): Promise<void> {
+  const sql = await readFile(sqlPath('database.sql'), 'utf8');
+  await withClient(ownerUrl, (client) => client.query(sql));
+}
+
+/** Makes the database believe exactly these keys; a key that is not among them verifies nothing from now on. */
+export async function installContextKeys(client: pg.ClientBase, keys: ContextKeys): Promise<void> {
+  const rows = keys.all.map((key) => ({ kid: key.kid, blocks: hmacBlocks(databaseSecret(key)) }));
+  await client.query('begin');
+  await client.query('delete from tenon.context_keys where kid <> all($1)', [rows.map(({ kid }) => kid)]);
+  for (const { kid, blocks } of rows) {
+    await client.query(
+      `insert into tenon.context_keys (kid, inner_block, outer_block) values ($1, $2, $3)
+       on conflict (kid) do update set inner_block = excluded.inner_block, outer_block = excluded.outer_block`,
+      [kid, blocks.inner, blocks.outer],
+    );
+  }
+  await client.query('commit');
+}
+
+/** Returns the folder or file of schema/sql. */
+export function sqlPath(name: string): string {
+  return fileURLToPath(new URL(`../../schema/sql/${name}`, import.meta.url));
+}
+
+/** The key, padded to the block size of SHA-256 and combined with the two constants of RFC 2104. */
+function hmacBlocks(secret: Buffer): { inner: Buffer; outer: Buffer } {
+  const block = Buffer.concat([secret, Buffer.alloc(64 - secret.length)]);
+  return { inner: block.map((byte) => byte ^ 0x36), outer: block.map((byte) => byte ^ 0x5c) } as { inner: Buffer; outer: Buffer };
+}
+
+async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,14 @@
+import { defineSubgraph } from '#kit/define-subgraph.ts';
+import { Document, DocumentShare, Project } from './model.ts';
+import { collectPersonalData } from './personal-data.ts';
+import { DocumentResolver, ProjectResolver } from './resolver.ts';
+import { findDocuments, findProjects } from './service.ts';
+
+/** The example product: projects and documents; also the template of `npm run new`. */
+export const product = defineSubgraph({
+  name: 'product',
+  resolvers: [ProjectResolver, DocumentResolver],
+  entities: [Project, Document, DocumentShare],
+  references: { Project: findProjects, Document: findDocuments },
+  personalData: { collect: collectPersonalData },
+});
