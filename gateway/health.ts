@@ -1,0 +1,56 @@
+import type { FastifyInstance } from 'fastify';
+import type { Platform } from '#kit/request-context.ts';
+import type { GatewayMetrics } from './metrics.ts';
+import { statusPage } from './status-page.ts';
+
+/** What the doors for operators show. */
+export interface HealthParts {
+  readonly platform: Platform;
+  readonly metrics: GatewayMetrics;
+  readonly verifierKey: string;
+}
+
+/** A readiness check may take this long; a store that answers later counts as away. */
+const STORE_TIMEOUT_MS = 2_000;
+
+/** Opens `/healthz`, `/readyz`, `/metrics`, `/status` and `/.well-known/tenon/keys`; `drain` turns readiness off. */
+export function mountHealth(server: FastifyInstance, parts: HealthParts): { drain(): void } {
+  let draining = false;
+  server.get('/healthz', async (_req, reply) => reply.type('text/plain').send('ok\n'));
+  server.get('/readyz', async (_req, reply) => {
+    const away = draining ? ['draining'] : await storesAway(parts.platform);
+    return reply.status(away.length === 0 ? 200 : 503).send({ ready: away.length === 0, away });
+  });
+  server.get('/metrics', async (_req, reply) => reply.type('text/plain; version=0.0.4').send(await parts.metrics.text()));
+  server.get('/status', async (req, reply) => {
+    const tiers = await parts.metrics.status();
+    return (req.headers.accept ?? '').includes('text/html') ? reply.type('text/html; charset=utf-8').send(statusPage(tiers)) : reply.send({ tiers });
+  });
+  server.get('/.well-known/tenon/keys', async (_req, reply) => reply.send({ keys: [{ verifierKey: parts.verifierKey, algorithm: 'Ed25519' }] }));
+  return {
+    drain: () => {
+      draining = true;
+    },
+  };
+}
+
+/** Names the stores that do not answer in time. */
+async function storesAway({ databases }: Platform): Promise<string[]> {
+  const checks = [
+    { name: 'directory', ask: () => databases.directory.query('select 1') },
+    ...databases.cells.flatMap(({ name }) => [
+      { name, ask: () => databases.tenantSource(name).query('select 1') },
+      { name: `${name} audit`, ask: () => databases.auditPool(name).query('select 1') },
+    ]),
+  ];
+  const answers = await Promise.all(checks.map(async ({ name, ask }) => ((await answersInTime(ask)) ? null : name)));
+  return answers.filter((name) => name !== null);
+}
+
+async function answersInTime(ask: () => Promise<unknown>): Promise<boolean> {
+  const timeout = AbortSignal.timeout(STORE_TIMEOUT_MS);
+  const late = new Promise<boolean>((resolve) => {
+    timeout.addEventListener('abort', () => resolve(false), { once: true });
+  });
+  return Promise.race([ask().then(() => true, () => false), late]);
+}

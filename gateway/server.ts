@@ -1,0 +1,129 @@
+import type { ApolloGateway } from '@apollo/gateway';
+import type { FastifyInstance } from 'fastify';
+import type { GraphQLSchema } from 'graphql';
+import type { Subgraph } from '#kit/define-subgraph.ts';
+import { listen, newHttpServer } from '#kit/http-server.ts';
+import { mountRoutes } from '#kit/mount-routes.ts';
+import type { Platform } from '#kit/request-context.ts';
+import { TenonError } from '#schema/errors.ts';
+import { readCostSchema, type CostSchema } from './cost-schema.ts';
+import { recordRefusal, type RefusalLog } from './decisions.ts';
+import { mountGraphql, newApolloServer } from './graphql-endpoint.ts';
+import { mountHealth } from './health.ts';
+import { newGatewayMetrics, type GatewayMetrics } from './metrics.ts';
+import { loadPersistedOperations, type PersistedOperations } from './persisted-operations.ts';
+import { mountRemoteRoutes } from './remote-routes.ts';
+import { localLink, remoteLink, type RemoteLink } from './subgraph-link.ts';
+import { newGateway } from './supergraph.ts';
+import { newTenantBuckets } from './token-bucket.ts';
+import { OPERATION_LIMITS, type QueryBudget } from './use-query-budget.ts';
+import { useTenancy } from './use-tenancy.ts';
+
+/** What a gateway is composed of. */
+export interface GatewayOptions {
+  readonly platform: Platform;
+  readonly supergraphSdl: string;
+  readonly subgraphs: readonly Subgraph[];
+  /** Folder of the persisted-operation manifests, one a client. */
+  readonly operationsFolder: string;
+  /** The verification key of checkpoints and evidence, as `/.well-known/tenon/keys` shows it. */
+  readonly verifierKey: string;
+}
+
+/** What the steps of a request share for the life of the process. */
+export interface GatewayParts {
+  readonly platform: Platform;
+  readonly gateway: ApolloGateway;
+  readonly budget: QueryBudget;
+  readonly refusals: RefusalLog;
+  readonly operations: () => PersistedOperations;
+  /** Reads the manifests again and checks them against the supergraph that is loaded now. */
+  readonly loadOperations: () => Promise<void>;
+  readonly metrics: GatewayMetrics;
+}
+
+/** A gateway that answers. */
+export interface RunningGateway {
+  readonly url: string;
+  /** Stops taking requests, lets those under way end, and closes every connection. */
+  close(): Promise<void>;
+}
+
+/** Starts the gateway on the port of the settings; a port in use is SERVICE_UNAVAILABLE. */
+export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const { config } = options.platform;
+  const server = newHttpServer(options.platform);
+  const links = remoteLinks(options.platform);
+  const parts = gatewayParts(options, links);
+  const apollo = newApolloServer(parts);
+  await apollo.start();
+  await parts.loadOperations();
+  const health = mountHealth(server, { ...options, metrics: parts.metrics });
+  mountGraphql(server, apollo, parts);
+  mountSubgraphRoutes(server, options);
+  const url = await listen(server, config);
+  return {
+    url,
+    close: async () => {
+      health.drain();
+      await server.close();
+      await apollo.stop();
+      await Promise.all([...links.values()].map((link) => link.close()));
+    },
+  };
+}
+
+function gatewayParts(options: GatewayOptions, links: ReadonlyMap<string, RemoteLink>): GatewayParts {
+  const local = new Map(options.subgraphs.map((subgraph) => [subgraph.name, localLink(subgraph)]));
+  const gateway = newGateway(options.supergraphSdl, (name) => links.get(name) ?? local.get(name) ?? unknownSubgraph(name));
+  let costs: CostSchema = readCostSchema(options.supergraphSdl);
+  let schema: GraphQLSchema | undefined;
+  let operations: PersistedOperations | undefined;
+  const refusals: RefusalLog = new Map();
+  gateway.onSchemaLoadOrUpdate(({ apiSchema, coreSupergraphSdl }) => {
+    costs = readCostSchema(coreSupergraphSdl);
+    schema = apiSchema;
+  });
+  return {
+    platform: options.platform,
+    gateway,
+    refusals,
+    operations: () => operations ?? unavailable('persisted operations are not loaded'),
+    loadOperations: async () => {
+      const { operationsFolder: folder } = options;
+      operations = await loadPersistedOperations({ folder, schema: schema ?? unavailable('the supergraph is not loaded') });
+    },
+    metrics: newGatewayMetrics(),
+    budget: {
+      buckets: newTenantBuckets(),
+      limits: OPERATION_LIMITS,
+      costs: () => costs,
+      nowMs: () => performance.now(),
+      onThrottled: (ctx) => recordRefusal(refusals, ctx.request, { action: 'request.throttle', code: 'THROTTLED' }),
+    },
+  };
+}
+
+function remoteLinks({ config }: Platform): Map<string, RemoteLink> {
+  const addresses = config.subgraphs === 'local' ? {} : config.subgraphs;
+  return new Map(Object.entries(addresses).map(([name, url]) => [name, remoteLink({ url, timeoutMs: config.requestTimeoutMs })]));
+}
+
+/** The REST doors of the subgraphs: those in this process are entered here, the others through their own server. */
+function mountSubgraphRoutes(server: FastifyInstance, { platform, subgraphs }: GatewayOptions): void {
+  const contextOf: Parameters<typeof mountRoutes>[2]['contextOf'] = (req, origin) => useTenancy(platform, req, origin);
+  const remote = platform.config.subgraphs === 'local' ? {} : platform.config.subgraphs;
+  for (const subgraph of subgraphs) {
+    const url = remote[subgraph.name];
+    if (url === undefined) mountRoutes(server, subgraph.routes ?? [], { platform, contextOf });
+    else mountRemoteRoutes(server, subgraph.routes ?? [], { platform, contextOf, url });
+  }
+}
+
+function unknownSubgraph(name: string): never {
+  throw new Error(`the supergraph names a subgraph that is not listed: ${name}`);
+}
+
+function unavailable(reason: string): never {
+  throw new TenonError('SERVICE_UNAVAILABLE', reason);
+}
