@@ -3,8 +3,25 @@ import { fail } from './errors.ts';
 
 /** The prefixes of public ids; each names one kind of thing. */
 export const ID_PREFIXES = [
-  'tnt', 'usr', 'grp', 'rol', 'ses', 'key', 'scm', 'lnk', 'prj', 'doc', 'shr',
-  'evt', 'pln', 'inv', 'lin', 'aud', 'evd', 'req', 'seg',
+  'tnt',
+  'usr',
+  'grp',
+  'rol',
+  'ses',
+  'key',
+  'scm',
+  'lnk',
+  'prj',
+  'doc',
+  'shr',
+  'evt',
+  'pln',
+  'inv',
+  'lin',
+  'aud',
+  'evd',
+  'req',
+  'seg',
 ] as const;
 
 /** One of the prefixes. */
