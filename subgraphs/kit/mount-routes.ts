@@ -26,7 +26,7 @@ export function mountRoutes(server: FastifyInstance, routes: readonly Route[], e
         const origin = originOf(req);
         reply.header('x-request-id', origin.requestId);
         try {
-          const answer = await enter(route, { ...entrance, origin }, req);
+          const answer = await enter(route, { ...entrance, origin, reply }, req);
           return await send(reply, answer);
         } catch (error) {
           return sendError(reply, asTenonError(error), { style: route.errors ?? 'problem', requestId: origin.requestId });
@@ -51,17 +51,18 @@ export function sendError(reply: FastifyReply, error: TenonError, about: { style
   return about.style === 'scim' ? sendScimError(reply, error) : sendProblem(reply, error, about.requestId);
 }
 
-async function enter(route: Route, entrance: RouteEntrance & { readonly origin: RequestOrigin }, req: FastifyRequest): Promise<RouteResponse> {
-  const request = requestOf(req);
+async function enter(route: Route, entrance: RouteEntrance & { readonly origin: RequestOrigin; readonly reply: FastifyReply }, req: FastifyRequest): Promise<RouteResponse> {
+  const request = requestOf(req, entrance.reply);
   if (route.scope === null) return (route satisfies PublicRoute).handle(entrance.platform, request, entrance.origin);
   const ctx = await entrance.contextOf(req, entrance.origin);
   authorize(ctx, route.scope);
   return (route satisfies TenantRoute).handle(ctx, request);
 }
 
-function requestOf(req: FastifyRequest): RouteRequest {
+function requestOf(req: FastifyRequest, reply: FastifyReply): RouteRequest {
   const gone = new AbortController();
-  req.raw.socket.once('close', () => gone.abort());
+  // The response closes once, answered or not; the connection may carry many more requests.
+  reply.raw.once('close', () => gone.abort());
   return {
     method: req.method,
     params: req.params as Record<string, string>,

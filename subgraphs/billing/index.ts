@@ -1,0 +1,24 @@
+import { authorize } from '#kit/authorize.ts';
+import { defineSubgraph } from '#kit/define-subgraph.ts';
+import { usageImport } from './commands.ts';
+import { Invoice, InvoiceLine } from './model.ts';
+import { collectPersonalData } from './personal-data.ts';
+import { InvoiceResolver, UsageResolver } from './resolver.ts';
+import { invoicePdfRoute, usageRoute } from './routes.ts';
+import { findInvoices } from './service.ts';
+
+/** Metered usage, price plans, and the invoices that come of both. */
+export const billing = defineSubgraph({
+  name: 'billing',
+  resolvers: [InvoiceResolver, UsageResolver],
+  entities: [Invoice, InvoiceLine],
+  references: {
+    Invoice: async (ctx, ids) => {
+      authorize(ctx, 'billing:read');
+      return findInvoices(ctx, ids);
+    },
+  },
+  routes: [usageRoute, invoicePdfRoute],
+  personalData: { collect: collectPersonalData },
+  commands: [usageImport],
+});
