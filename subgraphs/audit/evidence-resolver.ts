@@ -1,0 +1,40 @@
+import { Arg, Args, Ctx, Directive, ID, Mutation, Query, Resolver } from 'type-graphql';
+import { authorize } from '#kit/authorize.ts';
+import { ConnectionArgs } from '#kit/connection.ts';
+import type { RequestContext } from '#kit/request-context.ts';
+import { TenonError } from '#schema/errors.ts';
+import { findEvidence, listEvidence, requestEvidence } from './evidence.ts';
+import { EvidencePack, EvidencePackConnection, RequestEvidenceInput, RequestEvidencePayload } from './evidence-pack.ts';
+
+/** Evidence packs; their bytes go through `/v1/evidence`. */
+@Resolver(() => EvidencePack)
+export class EvidencePackResolver {
+  @Query(() => EvidencePackConnection, { description: 'The evidence packs of the tenant, newest first.' })
+  @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  async evidencePacks(@Ctx() ctx: RequestContext, @Args(() => ConnectionArgs) args: ConnectionArgs) {
+    authorize(ctx, 'evidence:read');
+    return listEvidence(ctx, args);
+  }
+
+  @Query(() => EvidencePack, { nullable: true, description: 'One pack, or null where the tenant has none of that id.' })
+  async evidencePack(@Ctx() ctx: RequestContext, @Arg('id', () => ID) id: string) {
+    authorize(ctx, 'evidence:read');
+    return findEvidence(ctx, id).catch(nullIfMissing);
+  }
+
+  @Mutation(() => RequestEvidencePayload, { description: 'Has an evidence pack built.' })
+  @Directive('@audit(action: "evidence.request")')
+  @Directive('@control(ids: ["CC4.1"])')
+  async requestEvidence(
+    @Ctx() ctx: RequestContext,
+    @Arg('input', () => RequestEvidenceInput) input: RequestEvidenceInput,
+  ) {
+    authorize(ctx, 'evidence:write');
+    return { pack: await requestEvidence(ctx, input) };
+  }
+}
+
+function nullIfMissing(error: unknown): null {
+  if (error instanceof TenonError && error.code === 'NOT_FOUND') return null;
+  throw error;
+}

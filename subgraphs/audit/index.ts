@@ -1,0 +1,23 @@
+import { authorize } from '#kit/authorize.ts';
+import { defineSubgraph } from '#kit/define-subgraph.ts';
+import { EvidencePackResolver } from './evidence-resolver.ts';
+import { evidenceRoutes } from './evidence-routes.ts';
+import { collectPersonalData } from './personal-data.ts';
+import { AuditEventResolver } from './resolver.ts';
+import { auditRoutes } from './routes.ts';
+import { findEvents } from './service.ts';
+
+/** The audit log with its proofs and exports, and evidence packs. Its tables are in the audit database. */
+export const audit = defineSubgraph({
+  name: 'audit',
+  resolvers: [AuditEventResolver, EvidencePackResolver],
+  entities: [],
+  references: {
+    AuditEvent: async (ctx, ids) => {
+      authorize(ctx, 'audit:read');
+      return findEvents(ctx, ids);
+    },
+  },
+  routes: [...auditRoutes, ...evidenceRoutes],
+  personalData: { collect: collectPersonalData },
+});

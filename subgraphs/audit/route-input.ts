@@ -1,0 +1,96 @@
+import { validateSync } from 'class-validator';
+import type { ConnectionArgs } from '#kit/connection.ts';
+import type { RouteRequest } from '#kit/route.ts';
+import { OUTCOMES } from '#schema/audit-event.ts';
+import { fail } from '#schema/errors.ts';
+import { RequestEvidenceInput, EvidenceKindEnum } from './evidence-pack.ts';
+import { AuditFilter } from './inputs.ts';
+
+const FILTER_TEXTS = ['actorId', 'action', 'resourceType', 'resourceId', 'text'] as const;
+const FILTER_NAMES: readonly string[] = [...FILTER_TEXTS, 'outcome', 'from', 'to'];
+const EVIDENCE_NAMES: readonly string[] = ['kind', 'from', 'to', 'subject'];
+const DEFAULT_PAGE_SIZE = 20;
+/** RFC 3339: a day, or a time with its zone, so that no server's own zone has a say. */
+const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/;
+
+/**
+ * Returns the filter of a query string, under the names and rules of the graph; an unknown or repeated parameter is
+ * BAD_USER_INPUT, since a filter that is passed over would show more than was asked for.
+ */
+export function filterOf({ query }: RouteRequest): AuditFilter {
+  const texts = textsOf(query, FILTER_NAMES);
+  const filter = new AuditFilter();
+  for (const name of FILTER_TEXTS) {
+    if (texts[name] !== undefined) filter[name] = texts[name];
+  }
+  const { outcome, from, to } = texts;
+  if (outcome !== undefined)
+    filter.outcome = OUTCOMES.find((known) => known === outcome) ?? refuse(`"outcome" takes ${OUTCOMES.join(', ')}.`);
+  if (from !== undefined) filter.from = timeOf('from', from);
+  if (to !== undefined) filter.to = timeOf('to', to);
+  return requireValid(filter);
+}
+
+/** Returns the page that a query string asks for with `first` and `after`. */
+export function pageArgsOf({ query }: RouteRequest): ConnectionArgs {
+  const { first, after } = textsOf(query, ['first', 'after']);
+  if (first !== undefined && !/^\d{1,4}$/.test(first)) refuse('"first" takes a number.');
+  return { first: first === undefined ? DEFAULT_PAGE_SIZE : Number(first), after: after ?? null };
+}
+
+/** Returns the request for evidence inside a JSON body, under the rules of the graph. */
+export function evidenceInputOf({ headers, body }: RouteRequest): RequestEvidenceInput {
+  const type = String(headers['content-type'] ?? '')
+    .split(';')[0]
+    ?.trim()
+    .toLowerCase();
+  if (type !== 'application/json')
+    fail('UNSUPPORTED_MEDIA_TYPE', `content type ${type}`, { hint: 'It takes application/json.' });
+  const { kind, from, to, subject } = textsOf(parseObject(body), EVIDENCE_NAMES);
+  const kinds = Object.values(EvidenceKindEnum);
+  const input = new RequestEvidenceInput();
+  input.kind = kinds.find((known) => known === kind) ?? refuse(`"kind" takes ${kinds.join(', ')}.`);
+  input.from = timeOf('from', from ?? '');
+  input.to = timeOf('to', to ?? '');
+  if (subject !== undefined) input.subject = subject;
+  return requireValid(input);
+}
+
+/** Values are copied by known names alone, so that no name of a prototype can come along. */
+function textsOf(
+  values: Readonly<Record<string, unknown>>,
+  known: readonly string[],
+): Readonly<Record<string, string | undefined>> {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
+  for (const [name, value] of given) {
+    if (!known.includes(name)) refuse(`It takes ${known.join(', ')} and nothing else.`);
+    if (typeof value !== 'string') refuse(`"${name}" takes one text.`);
+  }
+  return Object.fromEntries(given) as Record<string, string>;
+}
+
+function parseObject(body: Buffer): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch (cause) {
+    return fail('BAD_REQUEST', 'the body is not JSON', { cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return refuse('The body must be a JSON object.');
+  return value as Record<string, unknown>;
+}
+
+function timeOf(name: string, text: string): Date {
+  const time = new Date(TIME.test(text) ? text : Number.NaN);
+  return Number.isNaN(time.getTime()) ? refuse(`"${name}" takes a day or a time with its zone (RFC 3339).`) : time;
+}
+
+function requireValid<T extends object>(input: T): T {
+  const hints = validateSync(input).flatMap((fault) => Object.values(fault.constraints ?? {}));
+  return hints.length === 0 ? input : refuse(`${hints.join('; ')}.`);
+}
+
+function refuse(hint: string): never {
+  return fail('BAD_USER_INPUT', 'a parameter is refused', { hint });
+}
