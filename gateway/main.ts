@@ -2,14 +2,15 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeDemoTenants, subgraphs, type DemoTenant } from '#subgraphs';
+import { ensureOperatorTenant, makeDemoTenants, reconcileDirectory, subgraphs } from '#subgraphs';
 import { openDatabases, type Databases } from '#kit/database.ts';
 import { readContextKeys, readSigningKey } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
 import { requireSafeDatabases } from '#kit/postgres-version.ts';
 import { runProcess, type Stop } from '#kit/process.ts';
 import type { Platform } from '#kit/request-context.ts';
-import { readConfig, type Config } from '#schema/config.ts';
+import { stopTelemetry } from '#kit/telemetry-register.ts';
+import { environmentWith, readConfig, type Config } from '#schema/config.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
 import { startEmbeddedStores, type EmbeddedStores } from './embedded.ts';
 import { startGateway } from './server.ts';
@@ -18,7 +19,8 @@ const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 await runProcess(async () => {
   const config = readConfig();
-  return config.profile === 'embedded' ? startEmbedded(config) : startProduction(config);
+  const stop = await (config.profile === 'embedded' ? startEmbedded(config) : startProduction(config));
+  return () => stop().finally(stopTelemetry);
 });
 
 /** The whole platform on this machine: database, worker and demo tenants included. */
@@ -67,6 +69,8 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
       operationsFolder: fileOf('../schema/operations'),
       verifierKey: readSigningKey(config).verifierKey,
     });
+    // A copy that is behind misleads nobody, since the cell decides; no start has to wait for it.
+    reconcileDirectory(platform).catch((error: unknown) => log('warn', 'the directory was not compared with the cells', { reason: String(error) }));
     return { gateway, databases, platform };
   } catch (error) {
     await databases.close();
@@ -82,15 +86,14 @@ async function refuseUnsafe(config: Config, databases: Databases): Promise<void>
 /** The worker has a process of its own: hashing and packing never make a request wait. */
 function startWorker(config: Config, stores: EmbeddedStores): ChildProcess {
   const { directoryUrl, cells } = stores.settingsFor('tenon_worker');
-  const environment = {
-    ...process.env,
+  const environment = environmentWith({
     TENON_PROFILE: 'production',
     DATABASE_URL: directoryUrl,
     CELLS: JSON.stringify(cells),
     TENON_CONTEXT_KEY_FILE: config.contextKeyFile ?? join(config.home, 'context-keys.json'),
     TENON_SIGNING_KEY_FILE: config.signingKeyFile ?? join(config.home, 'signing-key.pem'),
     PORT: '0',
-  };
+  });
   // Not a member of the terminal's group: Ctrl-C reaches the parent alone, which ends its children in order.
   const worker = fork(fileOf('../compliance/main.ts'), { execArgv: ['--import', 'tsx'], env: environment, detached: true });
   worker.once('exit', (code) => {
@@ -111,8 +114,9 @@ function endChild(child: ChildProcess): Promise<void> {
 async function ensureDemoTenants(platform: Platform): Promise<void> {
   const file = join(platform.config.home, 'credentials.json');
   if (existsSync(file)) return;
-  const tenants: DemoTenant[] = await makeDemoTenants(platform);
-  writeFileSync(file, `${JSON.stringify({ tenants }, null, 2)}\n`, { mode: 0o600 });
+  const tenants = await makeDemoTenants(platform);
+  const { apiKey: operator } = await ensureOperatorTenant(platform);
+  writeFileSync(file, `${JSON.stringify({ operator, tenants }, null, 2)}\n`, { mode: 0o600 });
 }
 
 function announce(config: Config, url: string): void {

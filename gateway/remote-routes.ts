@@ -4,6 +4,7 @@ import { authorize } from '#kit/authorize.ts';
 import { originOf, sendError, type RouteEntrance } from '#kit/mount-routes.ts';
 import { contextHeaders } from '#kit/request-context.ts';
 import type { Route } from '#kit/route.ts';
+import { injectTrace } from '#kit/tenant-trace.ts';
 import { TenonError } from '#schema/errors.ts';
 
 /** Headers that speak of one connection (RFC 9110 section 7.6.1), and those that only the gateway may set. */
@@ -28,7 +29,7 @@ export function mountRemoteRoutes(server: FastifyInstance, routes: readonly Rout
           const own = tenant === null ? { 'x-request-id': origin.requestId, ...(origin.ip === null ? {} : { 'x-forwarded-for': origin.ip }) } : contextHeaders(tenant, databases.keys);
           const answer = await request(`${entrance.url}${req.url}`, {
             method: route.method,
-            headers: { ...forwarded(req.headers), ...own },
+            headers: injectTrace({ ...forwarded(req.headers), ...own }),
             body: Buffer.isBuffer(req.body) && req.body.length > 0 ? req.body : null,
             headersTimeout: config.requestTimeoutMs,
             bodyTimeout: config.requestTimeoutMs,

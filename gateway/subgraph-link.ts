@@ -5,6 +5,7 @@ import type { Subgraph } from '#kit/define-subgraph.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { contextHeaders, type RequestContext } from '#kit/request-context.ts';
 import { executeSubgraph, type SubgraphResult } from '#kit/subgraph-execution.ts';
+import { injectTrace } from '#kit/tenant-trace.ts';
 import { ERRORS, type ErrorCode } from '#schema/errors.ts';
 
 
@@ -42,7 +43,7 @@ export function remoteLink(address: { readonly url: string; readonly timeoutMs: 
         const { body } = await pool.request({
           path,
           method: 'POST',
-          headers: { 'content-type': 'application/json', ...contextHeaders(ctx.tenant, ctx.databases.keys) },
+          headers: injectTrace({ 'content-type': 'application/json', ...contextHeaders(ctx.tenant, ctx.databases.keys) }),
           body: JSON.stringify({ query, variables, operationName }),
         });
         return asResponse((await body.json()) as SubgraphResult);

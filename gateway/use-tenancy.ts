@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { authenticate, type RequestOrigin } from '#kit/credential.ts';
 import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
+import { traceTenant } from '#kit/tenant-trace.ts';
 import { fail } from '#schema/errors.ts';
 
 /** Longer than any token of ours, short enough to cost nothing. */
@@ -13,7 +14,9 @@ const MAX_TOKEN_LENGTH = 2048;
 export async function useTenancy(platform: Platform, req: FastifyRequest, origin: RequestOrigin): Promise<RequestContext> {
   const token = bearerToken(req.headers.authorization);
   const now = platform.clock();
-  return requestContext(platform, await authenticate(platform.databases, token, { ...origin, now }));
+  const tenant = await authenticate(platform.databases, token, { ...origin, now });
+  traceTenant(tenant);
+  return requestContext(platform, tenant);
 }
 
 function bearerToken(header: string | undefined): string {

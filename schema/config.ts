@@ -185,6 +185,16 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   return config;
 }
 
+/** Returns the environment of a child process: this one's, with the settings given instead of its own. */
+export function environmentWith(settings: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return { ...process.env, ...settings };
+}
+
+/** True in a process that an npm script started, with a shell in between. */
+export function isStartedByNpm(env: Readonly<Record<string, string | undefined>> = process.env): boolean {
+  return env['npm_lifecycle_event'] !== undefined;
+}
+
 function readSetting(row: Setting<unknown>, env: Readonly<Record<string, string | undefined>>): unknown {
   const value = env[row.env];
   if (value === undefined || value === '') return row.fallback;

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import pg from 'pg';
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import type { CellSettings } from '#schema/config.ts';
-import { asTenonError, fail, TenonError } from '#schema/errors.ts';
+import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
 
 /** What opening the databases needs. */
@@ -71,113 +71,170 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
 
 /**
  * The only door to tenant data: runs the work in one transaction of the tenant's cell, under her signed context, and
- * commits it. A throw rolls everything back; a commit that PostgreSQL turned into a rollback throws as well.
+ * commits it. A throw rolls everything back; a commit that PostgreSQL turned into a rollback throws as well. Whoever
+ * keeps the transaction beyond the end of the work gets an error, never the next tenant's transaction.
  */
 export async function inTenant<T>(scope: TenantScope, work: (tx: TenantTransaction) => Promise<T>): Promise<T> {
   const runner = scope.databases.tenantSource(scope.tenant.cell).createQueryRunner();
+  const client = await connect(async () => (await runner.connect()) as pg.PoolClient);
   try {
-    const client = await connect(async () => (await runner.connect()) as pg.PoolClient);
-    return await inTransaction(client, scope, (query) => {
-      // The transaction is opened by hand, in one round trip with its context; the ORM must not open another.
-      markTransaction(runner, true);
-      return work({ manager: runner.manager, query });
+    return await inTransaction(client, scope, (send) => {
+      lend(runner, client, send);
+      return work({ manager: runner.manager, query: rowsOf(send) });
     });
   } finally {
-    await releaseRunner(runner);
+    if (!runner.isReleased) await runner.release();
   }
 }
 
 /** Like `inTenant`, over the audit database of the tenant's cell, where the application may only read and ask. */
-export async function inTenantAudit<T>(scope: TenantScope, work: (tx: Pick<TenantTransaction, 'query'>) => Promise<T>): Promise<T> {
+export async function inTenantAudit<T>(
+  scope: TenantScope,
+  work: (tx: Pick<TenantTransaction, 'query'>) => Promise<T>,
+): Promise<T> {
   const client = await connect(() => scope.databases.auditPool(scope.tenant.cell).connect());
-  let broken: Error | undefined;
+  client.on('error', ignore);
   try {
-    return await inTransaction(client, scope, (query) => work({ query }));
-  } catch (error) {
-    broken = isConnectionLoss(error) ? (error as Error) : undefined;
-    throw error;
+    return await inTransaction(client, scope, (send) => work({ query: rowsOf(send) }));
   } finally {
-    client.release(broken);
+    client.removeListener('error', ignore);
+    client.release();
   }
 }
 
-type Query = TenantTransaction['query'];
+type Send = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult>;
 
-async function inTransaction<T>(client: pg.PoolClient, scope: TenantScope, work: (query: Query) => Promise<T>): Promise<T> {
-  const query: Query = async <Row extends object>(text: string, values: readonly unknown[] = []) =>
-    (await client.query<Row>(text, [...values])).rows;
+async function inTransaction<T>(
+  client: pg.PoolClient,
+  scope: TenantScope,
+  work: (send: Send) => Promise<T>,
+): Promise<T> {
+  let open = true;
+  const send: Send = async (text, values = []) => {
+    // The connection may carry another tenant's transaction by now.
+    if (!open) fail('INTERNAL_SERVER_ERROR', 'a statement came after the end of its transaction');
+    // The extended protocol takes one statement at a time, so an injected one cannot append another.
+    const statement = { text, values: [...values], queryMode: 'extended' };
+    return client.query(statement);
+  };
   try {
     await openTransaction(client, scope);
-    const result = await work(query);
-    const { command } = await client.query('commit');
-    if (command !== 'COMMIT') fail('INTERNAL_SERVER_ERROR', 'the transaction was rolled back by an error that was not rethrown');
+    const result = await work(send);
+    open = false;
+    if ((await endTransaction(client, 'commit')) !== 'COMMIT') {
+      fail('INTERNAL_SERVER_ERROR', 'the transaction was rolled back by an error that was not rethrown');
+    }
     return result;
   } catch (error) {
-    await client.query('rollback').catch(() => undefined);
+    open = false;
+    // Fails with the connection alone, and the pool removes a broken one.
+    await endTransaction(client, 'rollback').catch(ignore);
     throw translate(error);
   }
 }
 
-/** The context is a bind parameter, so that no other session can read the token in pg_stat_activity. */
+/**
+ * The context is a bind parameter, so that no other session can read the token in pg_stat_activity. The statement has
+ * no name: a named one lives as long as the connection, where injected SQL could put another in its place that gives
+ * every later borrower the context of the attacker.
+ */
 async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promise<void> {
   const token = databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now());
   await Promise.all([
     client.query('begin'),
-    client.query({
-      name: 'tenon-context',
-      text: `select set_config('app.tenant', $1, true), set_config('statement_timeout', $2, true)`,
-      values: [token, String(STATEMENT_TIMEOUT_MS)],
-    }),
+    client.query(
+      `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true)`,
+      [token, String(STATEMENT_TIMEOUT_MS)],
+    ),
   ]);
 }
 
-/** Faults that the caller can do something about become errors of the table; the rest stays inside. */
-function translate(error: unknown): Error {
-  if (error instanceof TenonError) return error;
-  const code = sqlState(error);
-  if (code === '57014') return new TenonError('GATEWAY_TIMEOUT', 'a statement ran into its timeout', { cause: error });
-  if (code === '23505') return new TenonError('UNIQUENESS', String((error as Error).message), { cause: error });
-  if (code === '23503') return new TenonError('CONFLICT', String((error as Error).message), { cause: error });
-  if (code === '23514' || code === '22001' || code === '22021' || code === '22P05') {
-    return new TenonError('BAD_USER_INPUT', String((error as Error).message), { cause: error });
-  }
-  if (isConnectionLoss(error)) return new TenonError('SERVICE_UNAVAILABLE', 'the database went away', { cause: error });
-  return asTenonError(error);
+/** What the work set for the session ends here too, so that no tenant's settings reach the next borrower. */
+async function endTransaction(client: pg.PoolClient, how: 'commit' | 'rollback'): Promise<string> {
+  const [{ command }] = await Promise.all([client.query(how), client.query('reset all')]);
+  return command;
+}
+
+/**
+ * Puts the ORM into the transaction, which was opened by hand in one round trip with its context: a nested transaction
+ * of the ORM becomes a savepoint, and everything it says goes through `send`.
+ */
+function lend(runner: QueryRunner, client: pg.PoolClient, send: Send): void {
+  const removeListener = client.removeListener.bind(client);
+  Object.assign(runner, {
+    isTransactionActive: true,
+    transactionDepth: 1,
+    databaseConnection: { query: send, removeListener },
+  });
+}
+
+function rowsOf(send: Send): TenantTransaction['query'] {
+  return async <Row extends object>(text: string, values: readonly unknown[] = []) =>
+    (await send(text, values)).rows as Row[];
+}
+
+/** What a caller is told of a fault that she can do something about, by SQLSTATE; the rest stays inside. */
+const ANSWERS: Readonly<Record<string, ErrorCode>> = {
+  // A value that its column cannot hold: by a check, too long, out of range, no such form, a null byte.
+  '23514': 'BAD_USER_INPUT',
+  '22001': 'BAD_USER_INPUT',
+  '22003': 'BAD_USER_INPUT',
+  '22007': 'BAD_USER_INPUT',
+  '22008': 'BAD_USER_INPUT',
+  '22021': 'BAD_USER_INPUT',
+  '22P02': 'BAD_USER_INPUT',
+  '22P05': 'BAD_USER_INPUT',
+  '23503': 'CONFLICT',
+  '23505': 'UNIQUENESS',
+  // Another transaction stood in the way; the same request may pass the next time.
+  '40001': 'SERVICE_UNAVAILABLE',
+  '40P01': 'SERVICE_UNAVAILABLE',
+  '55P03': 'SERVICE_UNAVAILABLE',
+  '57014': 'GATEWAY_TIMEOUT',
+};
+
+function translate(thrown: unknown): TenonError {
+  const error = asTenonError(thrown);
+  if (error === thrown) return error;
+  const code = ANSWERS[sqlState(thrown) ?? ''] ?? (isConnectionLoss(thrown) ? 'SERVICE_UNAVAILABLE' : error.code);
+  return new TenonError(code, error.message, { cause: thrown });
 }
 
 /** Returns the SQLSTATE of a PostgreSQL error, also of one that TypeORM wrapped, or null for other faults. */
 export function sqlState(error: unknown): string | null {
-  const inner = (error as { driverError?: unknown } | null)?.driverError ?? error;
-  const code = (inner as { code?: unknown } | null)?.code;
+  return driverError(error) instanceof pg.DatabaseError ? codeOf(error) : null;
+}
+
+/** Ended by the server (class 57P, or one of its timeouts 25P), a class 08 exception, or a socket that is gone. */
+function isConnectionLoss(error: unknown): boolean {
+  return (
+    /^(?:08...|57P..|25P0[34]|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH)$/.test(codeOf(error) ?? '') ||
+    /^Connection terminated|is not queryable$/.test(asTenonError(driverError(error)).message)
+  );
+}
+
+function codeOf(error: unknown): string | null {
+  const code = (driverError(error) as { code?: unknown } | null | undefined)?.code;
   return typeof code === 'string' ? code : null;
 }
 
-function isConnectionLoss(error: unknown): boolean {
-  const code = sqlState(error) ?? '';
-  return /^(08|57P)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT'].includes(code) || /Connection terminated|timeout exceeded when trying to connect/.test(String((error as Error).message));
+function driverError(error: unknown): unknown {
+  return (error as { driverError?: unknown } | null | undefined)?.driverError ?? error;
 }
 
 async function connect(open: () => Promise<pg.PoolClient>): Promise<pg.PoolClient> {
   try {
     return await open();
   } catch (error) {
-    throw new TenonError('SERVICE_UNAVAILABLE', `no connection to the database: ${String((error as Error).message)}`, { cause: error });
+    const { message } = asTenonError(error);
+    throw new TenonError('SERVICE_UNAVAILABLE', `no connection to the database: ${message}`, { cause: error });
   }
-}
-
-async function releaseRunner(runner: QueryRunner): Promise<void> {
-  markTransaction(runner, false);
-  if (!runner.isReleased) await runner.release();
-}
-
-function markTransaction(runner: { isTransactionActive: boolean }, active: boolean): void {
-  runner.isTransactionActive = active;
 }
 
 function openPool(url: string, max: number): pg.Pool {
   const pool = new pg.Pool({ connectionString: url, max, connectionTimeoutMillis: 5_000, application_name: APPLICATION_NAME, ...PIPELINE });
   // An idle connection that dies is replaced at the next use; without a listener it would end the process.
-  pool.on('error', () => undefined);
+  pool.on('error', ignore);
   return pool;
 }
 
@@ -195,11 +252,14 @@ async function openSource(url: string, entities: readonly Function[], max: numbe
     uuidExtension: 'pgcrypto',
     applicationName: APPLICATION_NAME,
     connectTimeoutMS: 5_000,
-    poolErrorHandler: () => undefined,
+    poolErrorHandler: ignore,
     extra: { max, ...PIPELINE },
   });
   return source.initialize();
 }
+
+/** A lost connection also fails the statement that runs or comes next; its event alone would end the process. */
+function ignore(): void {}
 
 function missingCell(cell: string): never {
   return fail('SERVICE_UNAVAILABLE', `this process does not serve the cell ${cell}`);

@@ -1,4 +1,5 @@
 import type { Databases } from './database.ts';
+import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import type { TenantState, Tier } from '#schema/tenant-context.ts';
 
@@ -49,9 +50,9 @@ export function forgetTenant(databases: Databases, tenant: Id<'tnt'>): void {
 type PlaceRow = Omit<TenantPlace, 'id'> & { readonly id: string };
 
 async function readPlace(databases: Databases, where: string, value: string): Promise<TenantPlace | null> {
-  const { rows } = await databases.directory.query<PlaceRow>(
-    `select id, slug, tier, region, cell, placement, state from tenants where ${where}`,
-    [value],
+  const sql = `select id, slug, tier, region, cell, placement, state from tenants where ${where}`;
+  const { rows } = await databases.directory.query<PlaceRow>(sql, [value]).catch((cause: unknown) =>
+    fail('SERVICE_UNAVAILABLE', `the directory does not answer: ${String((cause as Error).message)}`, { cause }),
   );
   const row = rows[0];
   return row === undefined ? null : { ...row, id: idOf('tnt', row.id) };

@@ -90,7 +90,9 @@ async function canonical(dataDir: string): Promise<string> {
     await mkdir(folder, { recursive: true });
     return join(await realpath(folder), basename(dataDir));
   } catch (cause) {
-    return fail('SERVICE_UNAVAILABLE', `The folder ${folder} cannot be made or entered (${errnoOf(cause)}).`, { cause });
+    return fail('SERVICE_UNAVAILABLE', `The folder ${folder} cannot be made or entered (${errnoOf(cause)}).`, {
+      cause,
+    });
   }
 }
 
@@ -116,8 +118,14 @@ async function run(attempt: Attempt): Promise<EmbeddedPostgres> {
   process.once('exit', endWithUs);
   void gone.then(() => process.off('exit', endWithUs));
   let stopping = false;
-  await untilReady(child, { options, isStopping: () => stopping });
-  await writeState(cluster.dataDir, { port, pid: child.pid });
+  try {
+    await untilReady(child, { options, isStopping: () => stopping });
+    await writeState(cluster.dataDir, { port, pid: child.pid });
+  } catch (error) {
+    child.kill('SIGINT');
+    await gone;
+    throw error;
+  }
   options.log(`PostgreSQL takes connections on ${HOST}:${port} after ${Math.round(performance.now() - startedAt)} ms`);
   return {
     host: HOST,
@@ -136,8 +144,14 @@ async function run(attempt: Attempt): Promise<EmbeddedPostgres> {
 
 function spawnServer({ cluster, options, port, socketDir, stalePid }: Attempt): ChildProcess {
   const settings = Object.entries(serverSettings({ port, socketDir, durable: options.durable }));
-  const { file, args, options: surroundings } = cluster.account.command(cluster.binaries.postgres, [
-    '-D', cluster.dataDir, ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  const {
+    file,
+    args,
+    options: surroundings,
+  } = cluster.account.command(cluster.binaries.postgres, [
+    '-D',
+    cluster.dataDir,
+    ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]);
   // PostgreSQL refuses a lock file whose process id lives, unless it is told, as its own pg_ctl does, that this id is
   // an ancestor and no server; without it a container whose ids repeat on every start could never start again.
@@ -147,9 +161,15 @@ function spawnServer({ cluster, options, port, socketDir, stalePid }: Attempt): 
   return spawn(file, args, { ...surroundings, ...env, ...own });
 }
 
-function serverSettings(
-  { port, socketDir, durable }: { port: number; socketDir: string | null; durable: boolean },
-): Record<string, string | number> {
+function serverSettings({
+  port,
+  socketDir,
+  durable,
+}: {
+  port: number;
+  socketDir: string | null;
+  durable: boolean;
+}): Record<string, string | number> {
   return {
     listen_addresses: HOST,
     port,
@@ -216,7 +236,13 @@ async function end(
 ): Promise<void> {
   if (process.platform === 'win32') {
     // Signals kill at once there; pg_ctl asks through a pipe.
-    const { file, args, options } = cluster.account.command(cluster.binaries.pgCtl, ['stop', '-D', cluster.dataDir, '-m', 'fast']);
+    const { file, args, options } = cluster.account.command(cluster.binaries.pgCtl, [
+      'stop',
+      '-D',
+      cluster.dataDir,
+      '-m',
+      'fast',
+    ]);
     await promisify(execFile)(file, [...args], options).catch(() => child.kill());
   } else child.kill('SIGINT');
   const timer = setTimeout(() => child.kill('SIGQUIT'), STOP_TIMEOUT_MS);

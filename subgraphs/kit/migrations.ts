@@ -61,12 +61,15 @@ interface MigrationFile {
  * those before it stay. Instances that run at once take turns. SERVICE_UNAVAILABLE, and nothing applied, where an
  * applied file was changed, renamed, renumbered or removed, or the numbering is wrong.
  */
-export async function migrate(
-  { folder, log, ...target }: MigrationTarget & { readonly folder: string; readonly log: (line: string) => void },
-): Promise<MigrationRun> {
+export async function migrate({
+  folder,
+  log,
+  ...target
+}: MigrationTarget & { readonly folder: string; readonly log: (line: string) => void }): Promise<MigrationRun> {
   const files = await readMigrations(folder);
-  return onTarget(target, (client) => alone(client, async () => {
-    await client.query(`
+  return onTarget(target, (client) =>
+    alone(client, async () => {
+      await client.query(`
       create schema if not exists tenon;
       create table if not exists tenon.migrations (
         series text not null,
@@ -76,19 +79,21 @@ export async function migrate(
         applied_at timestamptz not null default now(),
         primary key (series, number)
       )`);
-    const pending = pendingOf(files, await readApplied(client, basename(folder)));
-    for (const file of pending) {
-      await apply(client, file);
-      log(`migration ${file.file} applied`);
-    }
-    return { applied: pending.map(({ file }) => file), version: files.length };
-  }));
+      const pending = pendingOf(files, await readApplied(client, basename(folder)));
+      for (const file of pending) {
+        await apply(client, file);
+        log(`migration ${file.file} applied`);
+      }
+      return { applied: pending.map(({ file }) => file), version: files.length };
+    }),
+  );
 }
 
 /** Compares a database with a folder and changes nothing; works on a database that was never migrated. */
-export async function migrationStatus(
-  { folder, ...target }: MigrationTarget & { readonly folder: string },
-): Promise<MigrationStatus> {
+export async function migrationStatus({
+  folder,
+  ...target
+}: MigrationTarget & { readonly folder: string }): Promise<MigrationStatus> {
   const files = await readMigrations(folder);
   return onTarget(target, async (client) => {
     const { rows } = await client.query<{ exists: boolean }>(
@@ -120,7 +125,10 @@ async function readMigration(
   }
   if (Number(digits) !== number) {
     const fault = Number(digits) < number ? 'has a number that is already used or 0000' : 'leaves a gap';
-    fail('SERVICE_UNAVAILABLE', `The migration ${file} ${fault}: the next number is ${String(number).padStart(4, '0')}.`);
+    fail(
+      'SERVICE_UNAVAILABLE',
+      `The migration ${file} ${fault}: the next number is ${String(number).padStart(4, '0')}.`,
+    );
   }
   const sql = await readFile(join(folder, file), 'utf8');
   return { series: basename(folder), file, number, name, sha256: createHash('sha256').update(sql).digest('hex'), sql };
@@ -131,9 +139,11 @@ async function onTarget<T>(target: MigrationTarget, work: (client: pg.ClientBase
   const client = new pg.Client({ connectionString: target.url });
   // A lost connection also rejects the query that runs; without a listener it would end the process.
   client.on('error', () => undefined);
-  await client.connect().catch((cause: unknown) =>
-    fail('SERVICE_UNAVAILABLE', `The database to migrate cannot be reached: ${String(cause)}`, { cause }),
-  );
+  await client
+    .connect()
+    .catch((cause: unknown) =>
+      fail('SERVICE_UNAVAILABLE', `The database to migrate cannot be reached: ${String(cause)}`, { cause }),
+    );
   try {
     return await work(client);
   } finally {
@@ -186,18 +196,28 @@ async function apply(client: pg.ClientBase, { series, file, number, name, sha256
     const before = await transactionId(client);
     await client.query(sql);
     if ((await transactionId(client)) !== before) {
-      fail('SERVICE_UNAVAILABLE', `The migration ${file} ends its own transaction; it must hold neither COMMIT nor ROLLBACK.`);
+      fail(
+        'SERVICE_UNAVAILABLE',
+        `The migration ${file} ends its own transaction; it must hold neither COMMIT nor ROLLBACK.`,
+      );
     }
     // What a file sets (a role, a search path) ends with the file.
     await client.query('reset role; reset all');
-    await client.query('insert into tenon.migrations (series, number, name, sha256) values ($1, $2, $3, $4)', [series, number, name, sha256]);
+    await client.query('insert into tenon.migrations (series, number, name, sha256) values ($1, $2, $3, $4)', [
+      series,
+      number,
+      name,
+      sha256,
+    ]);
     await client.query('commit');
   } catch (cause) {
     await client.query('rollback').catch(() => undefined);
     if (cause instanceof TenonError) throw cause;
     // After a lost connection nobody knows whether the commit arrived; the next run reads it from the table.
-    if (!(cause instanceof pg.DatabaseError)) fail('SERVICE_UNAVAILABLE', `The migration ${file} was cut off: ${String(cause)}`, { cause });
-    const place = cause.position === undefined ? '' : ` (line ${sql.slice(0, Number(cause.position)).split('\n').length})`;
+    if (!(cause instanceof pg.DatabaseError))
+      fail('SERVICE_UNAVAILABLE', `The migration ${file} was cut off: ${String(cause)}`, { cause });
+    const place =
+      cause.position === undefined ? '' : ` (line ${sql.slice(0, Number(cause.position)).split('\n').length})`;
     fail('SERVICE_UNAVAILABLE', `The migration ${file}${place} failed and left nothing: ${cause.message}`, { cause });
   }
 }

@@ -18,19 +18,23 @@ export interface AccountCommand {
 export interface PostgresAccount {
   /** Set where files must be handed over to the account, that is where this process is root. */
   readonly owner: { readonly uid: number; readonly gid: number } | null;
-  command(file: string, args: readonly string[]): AccountCommand;
+  readonly command: (file: string, args: readonly string[]) => AccountCommand;
 }
 
 type Launcher = PostgresAccount['command'];
 
 /**
- * Chooses the account with the fewest rights that can run `initdb` and reach the folder of `dataDir`. An ordinary user stays
- * herself; root becomes the owner of an existing `dataDir`, else nobody. On Linux the program gets SIGINT when the
- * starting thread ends, however it ends. SERVICE_UNAVAILABLE with the reason where no way works.
+ * Chooses the account with the fewest rights that can run `initdb` and reach the folder of `dataDir`. An ordinary user
+ * stays herself; root becomes the owner of an existing `dataDir`, else nobody. On Linux the program gets SIGINT when
+ * the starting thread ends, however it ends. SERVICE_UNAVAILABLE with the reason where no way works.
  */
-export async function choosePostgresAccount(
-  { dataDir, initdb }: { dataDir: string; initdb: string },
-): Promise<PostgresAccount> {
+export async function choosePostgresAccount({
+  dataDir,
+  initdb,
+}: {
+  dataDir: string;
+  initdb: string;
+}): Promise<PostgresAccount> {
   const found = await stat(dataDir).catch(() => null);
   const root = process.getuid?.() === 0;
   if (!root && found !== null && process.getuid !== undefined && found.uid !== process.getuid()) {
@@ -42,7 +46,10 @@ export async function choosePostgresAccount(
     reason = await trial(command, { folder: dirname(dataDir), initdb });
     if (reason === '') return { owner, command };
   }
-  return fail('SERVICE_UNAVAILABLE', `The embedded PostgreSQL cannot run${owner ? ` as user ${owner.uid}` : ''}: ${reason}`);
+  return fail(
+    'SERVICE_UNAVAILABLE',
+    `The embedded PostgreSQL cannot run${owner ? ` as user ${owner.uid}` : ''}: ${reason}`,
+  );
 }
 
 /** Gives a file, or a folder with all that it holds, to the account; does nothing for an ordinary user. */
@@ -69,7 +76,12 @@ function* launchers(owner: PostgresAccount['owner']): Generator<Launcher> {
       yield viaSetpriv(setpriv, [...drop, '--inh-caps=-all']);
       for (const right of ['dac_read_search', 'dac_override']) {
         const caps = `-all,+${right}`;
-        yield viaSetpriv(setpriv, [...drop, '--securebits=+no_setuid_fixup', `--inh-caps=${caps}`, `--ambient-caps=${caps}`]);
+        yield viaSetpriv(setpriv, [
+          ...drop,
+          '--securebits=+no_setuid_fixup',
+          `--inh-caps=${caps}`,
+          `--ambient-caps=${caps}`,
+        ]);
       }
     }
   }
@@ -95,7 +107,15 @@ function trial(command: Launcher, { folder, initdb }: { folder: string; initdb: 
   return new Promise((resolve) => {
     execFile(file, args, { ...options, timeout: 10_000 }, (error, _stdout, stderr) => {
       if (error === null) resolve('');
-      else resolve(explain(stderr.trim().split('\n')[0]?.replace(/^\S+: \d+: /, '') || error.message));
+      else
+        resolve(
+          explain(
+            stderr
+              .trim()
+              .split('\n')[0]
+              ?.replace(/^\S+: \d+: /, '') || error.message,
+          ),
+        );
     });
   });
 }

@@ -122,8 +122,13 @@ async function initdb(
   { staging, durable }: { staging: string; durable: boolean },
 ): Promise<void> {
   const { file, args, options } = account.command(binaries.initdb, [
-    `--pgdata=${join(staging, 'data')}`, `--username=${SUPERUSER}`, '--auth=scram-sha-256',
-    `--pwfile=${join(staging, 'password')}`, '--encoding=UTF8', '--locale=C', '--no-instructions',
+    `--pgdata=${join(staging, 'data')}`,
+    `--username=${SUPERUSER}`,
+    '--auth=scram-sha-256',
+    `--pwfile=${join(staging, 'password')}`,
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-instructions',
     ...(durable ? [] : ['--no-sync']),
   ]);
   try {
@@ -131,7 +136,9 @@ async function initdb(
   } catch (cause) {
     const said = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim().split('\n') : [];
     const line = said.findLast((text) => text.includes('error:') || text.includes('FATAL')) || said.at(-1);
-    fail('SERVICE_UNAVAILABLE', `The database folder ${dirname(staging)} cannot be made: ${line || String(cause)}`, { cause });
+    fail('SERVICE_UNAVAILABLE', `The database folder ${dirname(staging)} cannot be made: ${line || String(cause)}`, {
+      cause,
+    });
   }
 }
 

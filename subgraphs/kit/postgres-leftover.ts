@@ -39,7 +39,10 @@ export async function endLeftover(dataDir: string): Promise<number | null> {
   for (const { signal, withinMs } of ENDINGS) {
     if (await endedBy(signal, { pid, dataDir, withinMs })) return null;
   }
-  return fail('SERVICE_UNAVAILABLE', `A PostgreSQL left over on ${dataDir} (process ${pid}) does not end; end it first.`);
+  return fail(
+    'SERVICE_UNAVAILABLE',
+    `A PostgreSQL left over on ${dataDir} (process ${pid}) does not end; end it first.`,
+  );
 }
 
 /** The first line of postmaster.pid is the process id. */

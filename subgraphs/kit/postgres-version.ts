@@ -35,7 +35,8 @@ export function assessVersion(serverVersionNum: number): VersionAssessment {
   }
   const safeMinor = SAFE_MINORS[major] ?? 0;
   const minimum = `${major}.${safeMinor}`;
-  if (minor >= safeMinor) return { ok: true, minimum, sentence: `PostgreSQL ${major}.${minor} keeps row-level security.` };
+  if (minor >= safeMinor)
+    return { ok: true, minimum, sentence: `PostgreSQL ${major}.${minor} keeps row-level security.` };
   return {
     ok: false,
     minimum,
@@ -60,8 +61,15 @@ export async function requireSafeVersion(
 }
 
 /** Checks the servers of all stores like `requireSafeVersion`; returns the first warning, or null where all are safe. */
-export async function requireSafeDatabases(databases: Databases, profile: 'embedded' | 'production'): Promise<string | null> {
-  const servers = [databases.directory, ...databases.cells.map(({ name }) => databases.auditPool(name))];
+export async function requireSafeDatabases(
+  databases: Databases,
+  profile: 'embedded' | 'production',
+): Promise<string | null> {
+  const servers = [databases.directory, ...databases.cells.flatMap(({ name }) => [databases.auditPool(name), tenantServer(databases, name)])];
   const warnings = await Promise.all(servers.map((server) => requireSafeVersion(server, { profile })));
   return warnings.find((warning) => warning !== null) ?? null;
+}
+
+function tenantServer(databases: Databases, cell: string) {
+  return { query: async (sql: string) => ({ rows: await databases.tenantSource(cell).query<{ version?: unknown }[]>(sql) }) };
 }

@@ -1,4 +1,4 @@
-import { ConfigError } from '#schema/config.ts';
+import { ConfigError, isStartedByNpm } from '#schema/config.ts';
 import { TenonError } from '#schema/errors.ts';
 
 /** Ends what a process started; called once. */
@@ -36,6 +36,21 @@ export async function runProcess(start: () => Promise<Stop>): Promise<void> {
   process.once('SIGTERM', end);
   // A parent that is gone can send no signal; its end of the channel closes instead.
   process.once('disconnect', end);
+  if (isStartedByNpm()) endWithShell(end);
+}
+
+/** How often a process that npm started looks whether the shell between them still lives. */
+const SHELL_CHECK_MS = 250;
+
+/** npm sends its signals to a shell that dies of them and hands nothing on; whom it leaves behind gets another parent. */
+function endWithShell(end: () => void): void {
+  const shell = process.ppid;
+  const check = setInterval(() => {
+    if (process.ppid === shell) return;
+    clearInterval(check);
+    end();
+  }, SHELL_CHECK_MS);
+  check.unref();
 }
 
 /** What an operator can act on comes as one line; what nobody foresaw comes with its trace. */

@@ -1,10 +1,12 @@
+import type { FastifyRequest } from 'fastify';
 import { parse } from 'graphql';
 import { asTenonError, fail } from '#schema/errors.ts';
 import type { Subgraph } from './define-subgraph.ts';
 import { listen, newHttpServer } from './http-server.ts';
 import { mountRoutes, originOf, sendError } from './mount-routes.ts';
-import { CONTEXT_HEADER, receivedContext, type Platform } from './request-context.ts';
+import { CONTEXT_HEADER, receivedContext, type Platform, type RequestContext } from './request-context.ts';
 import { executeSubgraph, type SubgraphOperation } from './subgraph-execution.ts';
+import { traceTenant } from './tenant-trace.ts';
 
 /** A subgraph that answers over HTTP. */
 export interface RunningSubgraph {
@@ -19,16 +21,22 @@ export async function serveSubgraph(subgraph: Subgraph, platform: Platform): Pro
   server.post('/graphql', async (req, reply) => {
     const { requestId } = originOf(req);
     try {
-      const ctx = receivedContext(platform, req.headers[CONTEXT_HEADER]);
+      const ctx = contextOf(platform, req);
       const result = await executeSubgraph(subgraph, readOperation(req.body), ctx);
       return await reply.type('application/json').send(JSON.stringify(result));
     } catch (error) {
       return sendError(reply, asTenonError(error), { style: 'problem', requestId });
     }
   });
-  mountRoutes(server, subgraph.routes ?? [], { platform, contextOf: async (req) => receivedContext(platform, req.headers[CONTEXT_HEADER]) });
+  mountRoutes(server, subgraph.routes ?? [], { platform, contextOf: async (req) => contextOf(platform, req) });
   const url = await listen(server, platform.config);
   return { url, close: () => server.close() };
+}
+
+function contextOf(platform: Platform, req: FastifyRequest): RequestContext {
+  const ctx = receivedContext(platform, req.headers[CONTEXT_HEADER]);
+  traceTenant(ctx.tenant);
+  return ctx;
 }
 
 /** The sender has shown a valid envelope: it is the gateway, and its operations are planned from validated ones. */

@@ -45,6 +45,12 @@ export interface HouseOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+const openHouses: (() => Promise<void>)[] = [];
+
+afterAll(async () => {
+  for (const close of openHouses.splice(0)) await close();
+});
+
 /** Opens a house; it is closed when the test file ends. */
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const stores = await makeStores();
@@ -60,7 +66,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     operationsFolder: fileURLToPath(new URL('../../schema/operations', import.meta.url)),
     verifierKey: TEST_SIGNING_KEY.verifierKey,
   });
-  afterAll(async () => {
+  openHouses.push(async () => {
     await gateway.close();
     await Promise.all((served?.running ?? []).map((server) => server.close()));
     await databases.close();

@@ -1,0 +1,162 @@
+import { isEmail } from 'class-validator';
+import { requireOpen } from '#kit/authorize.ts';
+import { consumeSignInLink, issueCredential, parseToken, systemContext, type RequestOrigin } from '#kit/credential.ts';
+import { inTenant, type TenantTransaction } from '#kit/database.ts';
+import { findTenantByDomain } from '#kit/directory.ts';
+import { sendMail } from '#kit/mail.ts';
+import { appendAudit } from '#kit/outbox.ts';
+import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
+import { fail } from '#schema/errors.ts';
+import { idOf, uuidOrNull, type Id } from '#schema/ids.ts';
+import type { Actor, TenantState } from '#schema/tenant-context.ts';
+
+/** A session that was just opened; the token is shown this once. */
+export interface OpenedSession {
+  readonly token: string;
+  readonly expiresAt: Date;
+  readonly userId: Id<'usr'>;
+}
+
+/** A mailed link is used by somebody who waits for it. */
+const LINK_LIFETIME_MS = 15 * 60_000;
+/** Nobody can flood a mailbox, or the table, by asking again and again. */
+const MAX_LIVE_LINKS = 5;
+const HOUR_MS = 3_600_000;
+const MAX_ADDRESS_LENGTH = 320;
+
+/**
+ * Opens a session for whoever holds a one-time link, in the transaction that uses the link up. Anything that is no
+ * usable link is UNAUTHENTICATED; in a closed tenant it is TENANT_SUSPENDED, and the link stays unused.
+ */
+export async function openSession(platform: Platform, token: string, origin: RequestOrigin): Promise<OpenedSession> {
+  const parts = parseToken(token);
+  if (parts?.kind !== 'sign_in_link') return fail('UNAUTHENTICATED', 'no sign-in link');
+  const ctx = await contextIn(platform, parts.tenant, origin);
+  const now = ctx.clock();
+  const expiresAt = new Date(now.getTime() + platform.config.sessionHours * HOUR_MS);
+  return inTenant(ctx, async (tx) => {
+    // Her row is locked before the link's, as in a deactivation: so the two never wait for each other in a circle.
+    await tx.query('select u.id from users u join credentials c on c.user_id = u.id where c.id = $1 for share of u', [
+      parts.credentialUuid,
+    ]);
+    const userId = await consumeSignInLink(tx, parts, now);
+    requireOpen(await tenantState(tx));
+    const session = await issueCredential(tx, parts.tenant, {
+      kind: 'session',
+      userId,
+      name: 'sign-in link',
+      expiresAt,
+    });
+    await appendAudit(tx, actingAs(ctx, { type: 'user', id: userId, ip: origin.ip, ua: origin.ua }, session.id), {
+      action: 'session.create',
+      resource: { type: 'session', id: session.id, name: null },
+      context: { user: userId, sign_in_link: idOf('lnk', parts.credentialUuid) },
+    });
+    return { token: session.token, expiresAt, userId };
+  });
+}
+
+/** Returns the address as it is looked up; what is no e-mail address is BAD_USER_INPUT. */
+export function readAddress(text: string): string {
+  const address = text.trim();
+  if (address.length > MAX_ADDRESS_LENGTH || !isEmail(address))
+    fail('BAD_USER_INPUT', 'no e-mail address', { hint: '"email" takes an e-mail address.' });
+  return address;
+}
+
+/**
+ * Mails a sign-in link to the active user whose address this is, in the tenant that has proven the address's domain.
+ * Where there is none, or she has MAX_LIVE_LINKS unused links already, nothing happens. A closed tenant is
+ * TENANT_SUSPENDED, a mail server that fails SERVICE_UNAVAILABLE; whoever asked must learn of none of it, since each
+ * tells who is known here.
+ */
+export async function mailSignInLink(platform: Platform, address: string, origin: RequestOrigin): Promise<void> {
+  const place = await findTenantByDomain(platform.databases, address.slice(address.lastIndexOf('@') + 1));
+  if (place === null) return;
+  const ctx = await contextIn(platform, place.id, origin);
+  const link = await inTenant(ctx, (tx) => issueLink(tx, ctx, address));
+  if (link === null) return;
+  await sendMail(platform.config, {
+    to: link.address,
+    subject: 'Your sign-in link',
+    text: `Open this link to sign in. It works once, within ${LINK_LIFETIME_MS / 60_000} minutes:\n\n${platform.publicUrl}/sso/link?token=${link.token}\n\nIf you did not ask for it, there is nothing to do.\n`,
+  });
+}
+
+/** Ends the session that asks; false where a key or token asks, or another request ended it at the same moment. */
+export async function endSession(ctx: RequestContext): Promise<boolean> {
+  const { sessionId } = ctx.tenant;
+  if (sessionId === null) return false;
+  return inTenant(ctx, async (tx) => {
+    const ended = await tx.query(
+      `update credentials set revoked_at = $2 where id = $1 and kind = 'session' and revoked_at is null returning id`,
+      [uuidOrNull('ses', sessionId), ctx.clock()],
+    );
+    if (ended.length === 0) return false;
+    await appendAudit(tx, ctx, { action: 'session.end', resource: { type: 'session', id: sessionId, name: null } });
+    return true;
+  });
+}
+
+type Query = Pick<TenantTransaction, 'query'>;
+
+/** Nobody has signed in yet: the request is the platform's, in the name of somebody unknown. */
+async function contextIn(platform: Platform, tenant: Id<'tnt'>, origin: RequestOrigin): Promise<RequestContext> {
+  const context = await systemContext(platform.databases, tenant, { name: 'sign-in', requestId: origin.requestId });
+  const actor: Actor = { type: 'anonymous', id: 'anonymous', ip: origin.ip, ua: origin.ua };
+  return requestContext(platform, { ...context, actor });
+}
+
+function actingAs(ctx: RequestContext, actor: Actor, sessionId: string): RequestContext {
+  return { ...ctx, tenant: { ...ctx.tenant, actor, sessionId } };
+}
+
+async function tenantState(tx: Query): Promise<TenantState> {
+  const [tenant] = await tx.query<{ state: TenantState }>('select state from tenants');
+  return tenant?.state ?? 'provisioning';
+}
+
+interface IssuedLink {
+  readonly token: string;
+  /** As it is stored: case folding makes one address of several, and only the stored one is known to be hers. */
+  readonly address: string;
+}
+
+async function issueLink(tx: Query, ctx: RequestContext, address: string): Promise<IssuedLink | null> {
+  const user = await findAddressee(tx, address);
+  if (user === null || (await liveLinks(tx, user.id, ctx.clock())) >= MAX_LIVE_LINKS) return null;
+  requireOpen(await tenantState(tx));
+  const userId = idOf('usr', user.id);
+  const expiresAt = new Date(ctx.clock().getTime() + LINK_LIFETIME_MS);
+  const { id, token } = await issueCredential(tx, ctx.tenant.tenant, {
+    kind: 'sign_in_link',
+    userId,
+    name: 'mailed sign-in link',
+    expiresAt,
+  });
+  await appendAudit(tx, ctx, {
+    action: 'sign_in_link.create',
+    resource: { type: 'sign_in_link', id, name: null },
+    context: { user: userId },
+  });
+  return { token, address: user.email };
+}
+
+/** Her row is locked, so that requests at the same moment count each other's links. */
+async function findAddressee(tx: Query, address: string): Promise<{ id: string; email: string } | null> {
+  const [user] = await tx.query<{ id: string; email: string }>(
+    `select id, email from users where lower(email) = lower($1) and active
+      order by lower(user_name) = lower($1) desc, id limit 1 for no key update`,
+    [address],
+  );
+  return user ?? null;
+}
+
+async function liveLinks(tx: Query, user: string, now: Date): Promise<number> {
+  const [found] = await tx.query<{ links: number }>(
+    `select count(*)::int as links from credentials
+      where user_id = $1 and kind = 'sign_in_link' and revoked_at is null and expires_at > $2`,
+    [user, now],
+  );
+  return found?.links ?? 0;
+}

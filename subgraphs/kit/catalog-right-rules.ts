@@ -1,0 +1,154 @@
+import { at, children, isNoChild, nameOf, ofKind, type CatalogBreach, type CatalogRule } from './catalog-rule.ts';
+import type { CatalogRelation, CatalogSnapshot, Privilege } from './catalog-snapshot.ts';
+
+const OWNER = 'tenon_owner';
+/** The roles that programs log in with while the platform runs. */
+const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker']);
+const CONTEXT_KEYS = 'tenon.context_keys';
+/** TRUNCATE ignores row security; the others touch rows or locks of all tenants, or let a table run foreign code. */
+const DANGEROUS_ON_TABLES: ReadonlySet<string> = new Set(['TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']);
+/** The schemas of the platform. */
+const SCHEMAS: ReadonlySet<string> = new Set(['app', 'tenon']);
+
+/** Rules on what the roles of the platform may do, are and own. */
+export const RIGHT_RULES: readonly CatalogRule[] = [
+  {
+    name: 'child-privileges',
+    requirement: 'Programs and PUBLIC reach partitions and inheritance children through their parents alone.',
+    breaches: (catalog) =>
+      children(catalog).flatMap((table) =>
+        runtimeGrants(table).map((right) => at(table, `is a child that ${right} can reach past its parent.`)),
+      ),
+  },
+  {
+    name: 'table-privileges',
+    requirement: 'Programs hold no TRUNCATE, REFERENCES, TRIGGER, MAINTAIN or grantable right, and PUBLIC holds none.',
+    breaches: (catalog) =>
+      catalog.relations
+        .filter((relation) => relation.schema === 'app' && relation.kind !== 'sequence' && isNoChild(relation))
+        .flatMap(tablePrivilegeBreaches),
+  },
+  {
+    name: 'sequences',
+    requirement: 'Programs hold no right on a sequence, whose value counts the rows of all tenants.',
+    breaches: (catalog) =>
+      ofKind(catalog, 'sequence').flatMap((sequence) =>
+        runtimeGrants(sequence).map((right) => at(sequence, `tells ${right} how much all tenants write.`)),
+      ),
+  },
+  {
+    name: 'outside-app',
+    requirement: 'Programs and PUBLIC hold no right on a table or view outside schema app.',
+    breaches: (catalog) =>
+      catalog.relations
+        .filter(
+          (relation) => relation.schema !== 'app' && relation.kind !== 'sequence' && nameOf(relation) !== CONTEXT_KEYS,
+        )
+        .flatMap((relation) => runtimeGrants(relation).map((right) => at(relation, `is open to ${right}, unwalled.`))),
+  },
+  {
+    name: 'context-keys',
+    requirement: 'Nobody but the owner holds a right on tenon.context_keys.',
+    breaches: (catalog) =>
+      catalog.relations
+        .filter((relation) => nameOf(relation) === CONTEXT_KEYS)
+        .flatMap((table) =>
+          rightsOn(table)
+            .filter(({ grantee }) => grantee !== OWNER)
+            .map((right) => at(table, `gives ${describe(right)}, so a tenant context can be forged or stopped.`)),
+        ),
+  },
+  {
+    name: 'database-privileges',
+    requirement: 'Programs and PUBLIC make no schema and no temporary table, which would shadow a real one.',
+    breaches: ({ database }) =>
+      database.privileges
+        .filter((right) => isRuntime(right) && right.privilege !== 'CONNECT')
+        .map((right) => ({ object: right.grantee, sentence: `${describe(right)} on the database.` })),
+  },
+  {
+    name: 'schema-privileges',
+    requirement: 'Programs and PUBLIC make nothing in any schema.',
+    breaches: ({ schemas }) =>
+      schemas.flatMap(({ name, privileges }) =>
+        privileges
+          .filter((right) => isRuntime(right) && right.privilege !== 'USAGE')
+          .map((right) => ({ object: name, sentence: `The schema ${name} gives ${describe(right)}.` })),
+      ),
+  },
+  {
+    name: 'roles',
+    requirement: 'The owner and the roles of programs are bound by row-level security and make no roles or databases.',
+    breaches: ({ roles }) =>
+      roles.flatMap((role) => [
+        ...roleBreach(role.superuser, role.name, 'is a superuser, whom no row-level security binds.'),
+        ...roleBreach(role.bypassRowSecurity, role.name, 'may bypass row-level security.'),
+        ...roleBreach(role.createRole, role.name, 'may make roles.'),
+        ...roleBreach(role.createDatabase, role.name, 'may make databases, copies of this one among them.'),
+        ...roleBreach(role.replication, role.name, 'may replicate the rows of all tenants.'),
+      ]),
+  },
+  {
+    name: 'memberships',
+    requirement: 'No role of the platform is a member of another role, so that SET ROLE leads nowhere.',
+    breaches: ({ roles }) =>
+      roles.flatMap(({ name, memberOf }) =>
+        memberOf.map((group) => ({ object: name, sentence: `${name} is a member of ${group}.` })),
+      ),
+  },
+  {
+    name: 'possessions',
+    requirement: 'The roles of programs own nothing: an owner changes the rules of what is hers.',
+    breaches: ({ roles }) =>
+      roles.flatMap(({ name, owns }) =>
+        (owns ?? []).map((thing) => ({ object: name, sentence: `${name} owns the ${thing}.` })),
+      ),
+  },
+  {
+    name: 'owners',
+    requirement: 'Every schema, table, view and function of the platform belongs to tenon_owner.',
+    breaches: (catalog) =>
+      ownedThings(catalog)
+        .filter(({ owner }) => owner !== OWNER)
+        .map(({ object, owner }) => ({ object, sentence: `${object} belongs to ${owner}.` })),
+  },
+];
+
+function tablePrivilegeBreaches(relation: CatalogRelation): CatalogBreach[] {
+  return rightsOn(relation)
+    .filter((right) => isRuntime(right))
+    .filter(
+      ({ grantee, privilege, grantable }) => grantee === 'PUBLIC' || grantable || DANGEROUS_ON_TABLES.has(privilege),
+    )
+    .map((right) => at(relation, `gives ${describe(right)}.`));
+}
+
+function ownedThings(catalog: CatalogSnapshot): { object: string; owner: string }[] {
+  return [
+    ...catalog.schemas.filter(({ name }) => SCHEMAS.has(name)).map(({ name, owner }) => ({ object: name, owner })),
+    ...[...catalog.relations, ...catalog.functions]
+      .filter(({ schema }) => SCHEMAS.has(schema))
+      .map((thing) => ({ object: nameOf(thing), owner: thing.owner })),
+  ];
+}
+
+/** Rights on a relation as a whole and on its columns. */
+function rightsOn(relation: CatalogRelation): Privilege[] {
+  return [...relation.privileges, ...relation.columns.flatMap(({ privileges }) => privileges)];
+}
+
+function runtimeGrants(relation: CatalogRelation): string[] {
+  return rightsOn(relation).filter(isRuntime).map(describe);
+}
+
+function isRuntime({ grantee }: Privilege): boolean {
+  return grantee === 'PUBLIC' || RUNTIME_ROLES.has(grantee);
+}
+
+function describe({ grantee, privilege, grantable }: Privilege): string {
+  return `${grantee} (${privilege}${grantable ? ' with grant option' : ''})`;
+}
+
+function roleBreach(broken: boolean, name: string, what: string): CatalogBreach[] {
+  return broken ? [{ object: name, sentence: `${name} ${what}` }] : [];
+}

@@ -1,0 +1,189 @@
+import { at, breach, children, isNoChild, ofKind, type CatalogBreach, type CatalogRule } from './catalog-rule.ts';
+import type { CatalogConstraint, CatalogPolicy, CatalogRelation, CatalogSnapshot } from './catalog-snapshot.ts';
+
+/**
+ * Tables in which the worker acts for all tenants in one statement: it drains the outbox, appends to every tenant's log
+ * and builds every tenant's packs. Their wall stands before the application and the owner only.
+ */
+export const WORKER_TABLES: readonly string[] = [
+  'outbox',
+  'log_heads',
+  'log_entries',
+  'log_tiles',
+  'log_refusals',
+  'segments',
+  'evidence_packs',
+  'evidence_chunks',
+];
+
+/** It reads the keys that the application must not see; what it returns is the tenant that a signature names. */
+const SECURITY_DEFINERS: ReadonlySet<string> = new Set(['tenon.tenant_id()']);
+/** In a scalar subselect, which PostgreSQL runs once a statement instead of once a row. */
+const WALL = '(tenant_id = ( SELECT tenon.tenant_id() AS tenant_id))';
+
+/** Rules on what stands between a tenant and the rows of another: tables, keys, policies, views and functions. */
+export const TABLE_RULES: readonly CatalogRule[] = [
+  {
+    name: 'row-security',
+    requirement: 'Every table in schema app has row-level security enabled.',
+    breaches: (catalog) =>
+      openTables(catalog).flatMap((table) =>
+        breach(!table.rowSecurity, table, 'has no row-level security: every tenant sees all of its rows.'),
+      ),
+  },
+  {
+    name: 'forced-row-security',
+    requirement: 'Every table in schema app forces row-level security, so that it binds the owner too.',
+    breaches: (catalog) =>
+      openTables(catalog).flatMap((table) =>
+        breach(!table.rowSecurityForced, table, 'does not force row-level security: its owner sees every tenant.'),
+      ),
+  },
+  {
+    name: 'tenant-column',
+    requirement: 'Every table in schema app has a column tenant_id uuid, not null, that fills itself from the context.',
+    breaches: (catalog) => tenantTables(catalog).flatMap(tenantColumnBreaches),
+  },
+  {
+    name: 'keys',
+    requirement: 'Every primary key, unique or exclusion constraint and unique index starts with tenant_id.',
+    breaches: (catalog) => tenantTables(catalog).flatMap(keyBreaches),
+  },
+  {
+    name: 'foreign-keys',
+    requirement: 'Every foreign key starts with tenant_id and maps it to the tenant_id of the other table.',
+    breaches: (catalog) =>
+      tenantTables(catalog).flatMap((table) =>
+        table.constraints
+          .filter((constraint) => constraint.kind === 'foreign key' && !keepsTenant(constraint))
+          .map(({ name }) => at(table, `has the foreign key ${name}, which can lead to another tenant's row.`)),
+      ),
+  },
+  {
+    name: 'tenant-isolation',
+    requirement:
+      'Every table in schema app has the restrictive policy tenant_isolation for all commands and its roles.',
+    breaches: (catalog) =>
+      openTables(catalog).flatMap((table) =>
+        breach(!table.policies.some((policy) => isWall(policy, table)), table, 'has no whole policy tenant_isolation.'),
+      ),
+  },
+  {
+    name: 'permissive-policies',
+    requirement: 'No table has a permissive policy beside tenant_access.',
+    breaches: (catalog) =>
+      catalog.relations.flatMap((table) =>
+        table.policies
+          .filter(({ permissive, name }) => permissive && name !== 'tenant_access')
+          .map(({ name }) => at(table, `has the permissive policy ${name}, which opens rows beside tenant_access.`)),
+      ),
+  },
+  {
+    name: 'policy-functions',
+    requirement: 'No policy calls a volatile function, which would run once a row and could act.',
+    breaches: (catalog) =>
+      catalog.relations.flatMap((table) =>
+        table.policies.flatMap((policy) =>
+          policy.functions
+            .filter(({ volatility }) => volatility === 'volatile')
+            .map((called) => at(table, `has the policy ${policy.name}, which calls the volatile ${called.name}.`)),
+        ),
+      ),
+  },
+  {
+    name: 'children',
+    requirement: 'Every partition and inheritance child has row-level security, enabled and forced.',
+    breaches: (catalog) =>
+      children(catalog).flatMap((table) =>
+        breach(!isWalled(table), table, 'is a child without row-level security of its own, enabled and forced.'),
+      ),
+  },
+  {
+    name: 'views',
+    requirement: 'Every view runs with the rights of its reader (security_invoker).',
+    breaches: (catalog) =>
+      ofKind(catalog, 'view').flatMap((view) =>
+        breach(!view.options.some(isInvokerOption), view, 'shows what its owner may see.'),
+      ),
+  },
+  {
+    name: 'materialized-views',
+    requirement: 'There is no materialized view: none can have row-level security.',
+    breaches: (catalog) =>
+      ofKind(catalog, 'materialized view').map((view) => at(view, 'holds rows without row-level security.')),
+  },
+  {
+    name: 'security-definers',
+    requirement: 'The only function with rights beyond those of its caller is tenon.tenant_id().',
+    breaches: (catalog) =>
+      definers(catalog)
+        .filter(({ object }) => !SECURITY_DEFINERS.has(object))
+        .map(({ object }) => ({ object, sentence: `${object} runs with the rights of its owner.` })),
+  },
+  {
+    name: 'definer-search-path',
+    requirement: 'Every SECURITY DEFINER function has a fixed search path.',
+    breaches: (catalog) =>
+      definers(catalog)
+        .filter(({ settings }) => !settings.some((setting) => setting.startsWith('search_path=')))
+        .map(({ object }) => ({ object, sentence: `${object} takes names from the search path of its caller.` })),
+  },
+];
+
+function tenantColumnBreaches(table: CatalogRelation): CatalogBreach[] {
+  const column = table.columns.find(({ name }) => name === 'tenant_id');
+  if (column?.type !== 'uuid') return [at(table, 'has no column tenant_id of type uuid.')];
+  return [
+    ...breach(column.nullable, table, 'lets tenant_id be null, a row that belongs to nobody.'),
+    ...breach(column.default !== 'tenon.tenant_id()', table, 'does not fill tenant_id from the tenant context.'),
+  ];
+}
+
+function keyBreaches(table: CatalogRelation): CatalogBreach[] {
+  const keys = [
+    ...table.constraints.filter(({ kind }) => kind === 'primary key' || kind === 'unique' || kind === 'exclusion'),
+    ...table.indexes.filter(({ unique, constraint }) => unique && !constraint),
+  ];
+  return keys
+    .filter(({ columns }) => columns[0] !== 'tenant_id')
+    .map(({ name }) => at(table, `has the key ${name}, whose collisions tell of other tenants' rows.`));
+}
+
+function keepsTenant({ columns, references }: CatalogConstraint): boolean {
+  return columns[0] === 'tenant_id' && references?.columns[0] === 'tenant_id';
+}
+
+function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
+  const roles = WORKER_TABLES.includes(table.name) ? 'tenon_app,tenon_owner' : 'PUBLIC';
+  const { name, permissive, command, using, check } = policy;
+  const shape = name === 'tenant_isolation' && !permissive && command === 'ALL';
+  return shape && policy.roles.join() === roles && using === WALL && check === WALL;
+}
+
+/** Tables in schema app, also those that are children of others. */
+function tenantTables(catalog: CatalogSnapshot): CatalogRelation[] {
+  return catalog.relations.filter(
+    ({ schema, kind }) =>
+      schema === 'app' && (kind === 'table' || kind === 'partitioned table' || kind === 'foreign table'),
+  );
+}
+
+/** Tables whose rows are reached by their own name: no right leads to a child but through its parent's policies. */
+function openTables(catalog: CatalogSnapshot): CatalogRelation[] {
+  return tenantTables(catalog).filter(isNoChild);
+}
+
+function definers(catalog: CatalogSnapshot): { object: string; settings: readonly string[] }[] {
+  return catalog.functions
+    .filter(({ securityDefiner }) => securityDefiner)
+    .map(({ schema, name, settings }) => ({ object: `${schema}.${name}`, settings }));
+}
+
+function isWalled(table: CatalogRelation): boolean {
+  return table.rowSecurity && table.rowSecurityForced;
+}
+
+/** The option is stored as it was written. */
+function isInvokerOption(option: string): boolean {
+  return /^security_invoker=(?:t|true|on|y|yes|1)$/i.test(option);
+}
