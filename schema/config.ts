@@ -21,6 +21,8 @@ export interface Setting<T> {
   readonly takes: string;
   readonly fallback: T;
   readonly about: string;
+  /** Its value is never shown, not even where it cannot be used. */
+  readonly secret?: true;
 }
 
 /** Every setting once; the type, `.env.example` and the README's table come from here. */
@@ -94,6 +96,22 @@ export const SETTINGS = {
     takes: 'file:///folder or s3://bucket?endpoint=...&region=...',
     fallback: null,
     about: 'The archive of cells that name none; by default a folder in TENON_HOME.',
+  },
+  awsAccessKeyId: {
+    env: 'AWS_ACCESS_KEY_ID',
+    read: credential,
+    takes: 'an access key id',
+    fallback: null,
+    about: 'Who writes to archives in S3.',
+    secret: true,
+  },
+  awsSecretAccessKey: {
+    env: 'AWS_SECRET_ACCESS_KEY',
+    read: credential,
+    takes: 'a secret access key',
+    fallback: null,
+    about: 'The secret of that access key.',
+    secret: true,
   },
   signingKeyFile: {
     env: 'TENON_SIGNING_KEY_FILE',
@@ -201,7 +219,8 @@ function readSetting(row: Setting<unknown>, env: Readonly<Record<string, string 
   try {
     return row.read(value);
   } catch {
-    throw new ConfigError(`${row.env} is ${JSON.stringify(withoutPassword(value))}, but takes ${row.takes}`);
+    const shown = row.secret === true ? 'not usable' : JSON.stringify(withoutPassword(value));
+    throw new ConfigError(`${row.env} is ${shown}, but takes ${row.takes}`);
   }
 }
 
@@ -232,6 +251,11 @@ function wholeNumber(least: number, most: number): (text: string) => number {
 
 function text(value: string): string {
   return value;
+}
+
+/** Printable, so that it can stand in a header. */
+function credential(value: string): string {
+  return /^[\x21-\x7e]{3,256}$/.test(value) ? value : refuse();
 }
 
 function path(value: string): string {

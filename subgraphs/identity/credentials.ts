@@ -6,7 +6,7 @@ import { fail } from '#schema/errors.ts';
 import { idOf, uuidOrNull } from '#schema/ids.ts';
 import type { CreateApiKeyInput, CreateScimTokenInput } from './inputs.ts';
 import { Credential, type User } from './model.ts';
-import { heldScopes, rolesOf } from './roles.ts';
+import { heldScopes, rolesOf, rolesOfGroups } from './roles.ts';
 import { findUsers, requireUser } from './service.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -55,8 +55,12 @@ export async function createApiKey(ctx: RequestContext, input: CreateApiKeyInput
   return issue(ctx, { kind: 'api_key', name, client, scopes, userId, expiresAt: inDays(ctx, input.expiresInDays) });
 }
 
-/** Issues a token for an identity provider. */
+/**
+ * Issues a token for an identity provider. It can put anybody into any group, so whoever makes it must hold all that the
+ * groups carry (FORBIDDEN otherwise).
+ */
 export async function createScimToken(ctx: RequestContext, input: CreateScimTokenInput): Promise<IssuedCredential> {
+  for (const role of await rolesOfGroups(ctx)) heldScopes(ctx, role.scopes);
   return issue(ctx, { kind: 'scim_token', name: input.name, userId: null, scopes: ['scim'], expiresAt: inDays(ctx, input.expiresInDays) });
 }
 

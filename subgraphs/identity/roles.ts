@@ -28,6 +28,11 @@ export async function rolesOf(ctx: RequestContext, user: User): Promise<Role[]> 
   );
 }
 
+/** Returns the roles that any group carries. */
+export async function rolesOfGroups(ctx: RequestContext): Promise<Role[]> {
+  return inTenant(ctx, ({ manager }) => manager.createQueryBuilder(Role, 'row').where('row.id in (select role_id from group_roles)').getMany());
+}
+
 /** Makes a role; nobody puts rights into it that she does not hold herself (FORBIDDEN). */
 export async function createRole(ctx: RequestContext, input: CreateRoleInput): Promise<Role> {
   const role = { id: mintId('rol'), name: input.name, scopes: heldScopes(ctx, input.scopes), builtIn: false };

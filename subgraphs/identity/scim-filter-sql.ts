@@ -7,7 +7,9 @@ import { keysOf, pathOf } from './scim-schema.ts';
 
 /** A typed SQL expression that holds one attribute; `id` is a uuid column whose public form carries the prefix. */
 type ScalarColumn =
-  | { readonly kind: 'text' | 'boolean' | 'timestamp'; readonly expression: string }
+  | { readonly kind: 'boolean' | 'timestamp'; readonly expression: string }
+  /** `folded` is a stored column with the lower-cased text: under row security only a plain column can use its index. */
+  | { readonly kind: 'text'; readonly expression: string; readonly folded?: string }
   | { readonly kind: 'id'; readonly expression: string; readonly prefix: IdPrefix };
 
 /** The elements of a multi-valued attribute that are rows of their own, such as the members of a group. */
@@ -40,7 +42,7 @@ export interface SqlCondition {
 /**
  * Returns the SQL condition that holds for the same resources as `matches`. Names and literals of the caller are only
  * ever bind values, numbered from `firstPlaceholder`; LIKE wildcards in them are escaped. Text compares as
- * `lower(column) = lower($n)` unless the attribute is caseExact, so an index on that expression serves it. An
+ * `lower(column) = lower($n)` unless the attribute is caseExact, or on the folded column where there is one. An
  * attribute that stands in no column and is readOnly, and so never in the document, is INVALID_FILTER, as is an
  * operator other than eq, ne and pr on an id.
  */
@@ -177,7 +179,7 @@ function compileComparison(operand: Operand, comparison: Comparison, { bind }: B
   if (attribute.type === 'dateTime') {
     return `${left}${isText ? '::timestamptz' : ''} ${signOf(operator)} ${bind(value)}::timestamptz`;
   }
-  if (attribute.type !== 'boolean') return compileText(left, { attribute, operator, value: String(value) }, bind);
+  if (attribute.type !== 'boolean') return compileText(operand, { attribute, operator, value: String(value) }, bind);
   const right = isText ? `${bind(String(value))}::text` : `${bind(value)}::boolean`;
   return `${left} ${signOf(operator)} ${right}`;
 }
@@ -188,14 +190,16 @@ interface TextComparison {
   readonly value: string;
 }
 
-function compileText(column: string, { attribute, operator, value }: TextComparison, bind: Binding['bind']): string {
+function compileText(operand: Operand, { attribute, operator, value }: TextComparison, bind: Binding['bind']): string {
   const fold = (expression: string): string => (attribute.caseExact ? expression : `lower(${expression})`);
+  const folded = operand.kind === 'text' && !attribute.caseExact ? operand.folded : undefined;
+  const column = folded ?? fold(operand.expression);
   const pattern = likePattern(operator, value);
-  if (pattern !== undefined) return `${fold(column)} like ${fold(`${bind(pattern)}::text`)} escape '\\'`;
+  if (pattern !== undefined) return `${column} like ${fold(`${bind(pattern)}::text`)} escape '\\'`;
   const right = fold(`${bind(value)}::text`);
   // The collation "C" orders by code point; that of the database would order by a language.
   const collation = operator in ORDER_OPERATORS ? ' collate "C"' : '';
-  return `${fold(column)}${collation} ${signOf(operator)} ${right}${collation}`;
+  return `${column}${collation} ${signOf(operator)} ${right}${collation}`;
 }
 
 function likePattern(operator: CompareOperator, value: string): string | undefined {

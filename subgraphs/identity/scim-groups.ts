@@ -35,7 +35,7 @@ const SOURCE: ResourceSource = {
     resource: 'g.resource',
     columns: {
       id: { kind: 'id', expression: 'g.id', prefix: 'grp' },
-      displayName: { kind: 'text', expression: 'g.display_name' },
+      displayName: { kind: 'text', expression: 'g.display_name', folded: 'g.display_name_folded' },
       externalId: { kind: 'text', expression: 'g.external_id' },
       // Clients see milliseconds and compare with what they saw.
       'meta.created': { kind: 'timestamp', expression: `date_trunc('milliseconds', g.created_at)` },

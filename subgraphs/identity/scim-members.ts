@@ -19,7 +19,7 @@ export interface MemberCounts {
 }
 
 /** Members that one answer shows; with their addresses they fill some 18 MB. */
-export const MAX_MEMBERS_SHOWN = 100_000;
+const MAX_MEMBERS_SHOWN = 100_000;
 
 type Query = Pick<TenantTransaction, 'query'>;
 

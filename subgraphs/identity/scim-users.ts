@@ -39,7 +39,7 @@ const SOURCE: ResourceSource = {
     resource: DOCUMENT,
     columns: {
       id: { kind: 'id', expression: 'u.id', prefix: 'usr' },
-      userName: { kind: 'text', expression: 'u.user_name' },
+      userName: { kind: 'text', expression: 'u.user_name', folded: 'u.user_name_folded' },
       externalId: { kind: 'text', expression: 'u.external_id' },
       displayName: { kind: 'text', expression: 'u.display_name' },
       active: { kind: 'boolean', expression: 'u.active' },

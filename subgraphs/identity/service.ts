@@ -83,7 +83,7 @@ export async function deactivateUser(ctx: RequestContext, id: string): Promise<U
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
     const ended = await deactivate(tx, uuidOf('usr', id), ctx.clock());
-    if (ended !== null) await auditUser(tx, ctx, { action: 'user.deactivate', id, name: user.displayName, context: { ...ended } });
+    if (ended !== null) await auditUser(tx, ctx, { action: 'user.deactivate', id, name: user.displayName, context: { sessions: ended.sessions, api_keys: ended.apiKeys } });
     return requireUser(tx, id);
   });
 }

@@ -145,8 +145,8 @@ async function issueLink(tx: Query, ctx: RequestContext, address: string): Promi
 /** Her row is locked, so that requests at the same moment count each other's links. */
 async function findAddressee(tx: Query, address: string): Promise<{ id: string; email: string } | null> {
   const [user] = await tx.query<{ id: string; email: string }>(
-    `select id, email from users where lower(email) = lower($1) and active
-      order by lower(user_name) = lower($1) desc, id limit 1 for no key update`,
+    `select id, email from users where email_folded = lower($1) and active
+      order by user_name_folded = lower($1) desc, id limit 1 for no key update`,
     [address],
   );
   return user ?? null;

@@ -86,5 +86,6 @@ function sendProblem(reply: FastifyReply, error: TenonError, requestId: string):
 function sendScimError(reply: FastifyReply, error: TenonError): FastifyReply {
   const { scimType } = error;
   const body = { schemas: [SCIM_ERROR], status: String(error.status), ...(scimType === undefined ? {} : { scimType }), detail: error.publicMessage };
-  return reply.type('application/scim+json').send(JSON.stringify(body));
+  // As bytes: to a text the server would add a charset, which application/scim+json does not have.
+  return reply.type('application/scim+json').send(Buffer.from(JSON.stringify(body)));
 }

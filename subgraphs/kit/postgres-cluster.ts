@@ -127,6 +127,9 @@ async function initdb(
     '--auth=scram-sha-256',
     `--pwfile=${join(staging, 'password')}`,
     '--encoding=UTF8',
+    // Folds letters as Unicode says and sorts by code point, the same on every machine.
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
     '--locale=C',
     '--no-instructions',
     ...(durable ? [] : ['--no-sync']),

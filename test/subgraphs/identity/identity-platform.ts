@@ -65,7 +65,7 @@ export interface TestTenant {
 export type ScimRequest = (method: string, path: string, body?: unknown) => Promise<ScimAnswer>;
 
 /** Who sends a SCIM request; what is left out is the tenant's own. */
-export interface ScimSender {
+interface ScimSender {
   readonly token?: string | null;
   readonly headers?: Readonly<Record<string, string>>;
 }
