@@ -43,12 +43,19 @@ export function useErrorMasking(): ApolloServerPlugin<GatewayContext> {
         const { singleResult } = response.body;
         const { errors } = singleResult;
         if (errors === undefined || errors.length === 0) return;
-        const masked = errors.map((error) => formatError(error, contextValue.request.tenant.requestId));
+        const { requestId } = contextValue.request.tenant;
+        // Apollo Server answers a mutation by GET with this status and a general code.
+        const masked = response.http.status === 405 ? [wrongMethod(requestId)] : errors.map((error) => formatError(error, requestId));
         singleResult.errors = masked;
         if (singleResult.data === undefined) response.http.status = ERRORS[masked[0]?.extensions?.['code'] as ErrorCode].status;
       },
     }),
   };
+}
+
+function wrongMethod(requestId: string): GraphQLFormattedError {
+  const code: ErrorCode = 'METHOD_NOT_ALLOWED';
+  return { message: ERRORS[code].message, extensions: { code, requestId } };
 }
 
 function tableCode(code: unknown): ErrorCode | null {

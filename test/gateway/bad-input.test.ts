@@ -84,6 +84,17 @@ describe('a body', () => {
   });
 });
 
+describe('a mutation', () => {
+  it('by GET is refused, and changes nothing', async () => {
+    const query = encodeURIComponent('mutation { createProject(input: { name: "by GET" }) { project { id } } }');
+    const answer = await house.fetch(house.acme.member, `/graphql?query=${query}`, { headers: { 'apollo-require-preflight': '1' } });
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
+    expect(await answer.json()).toMatchObject({ errors: [{ extensions: { code: 'METHOD_NOT_ALLOWED' } }] });
+    const list = await house.graphql(house.acme.member, '{ projects(first: 100) { edges { node { name } } } }');
+    expect(JSON.stringify(list.data)).not.toContain('by GET');
+  });
+});
+
 describe('a value', () => {
   it.each([
     ['with a null byte', 'a\u0000b', ['BAD_USER_INPUT']],
