@@ -153,7 +153,8 @@ const OURS = `n.nspname <> 'information_schema' and n.nspname !~ '^pg_'`;
 
 /** A list of texts in byte order; never null. */
 const texts = (expression: string, from: string) =>
-  `(select coalesce(jsonb_agg(x order by x collate "C"), '[]') from (select (${expression})::text as x from ${from}) s)`;
+  `(select coalesce(jsonb_agg(x order by x collate "C"), '[]')
+      from (select (${expression})::text as x from ${from}) s)`;
 
 /** A list of objects in the order of a text; never null. */
 const objects = (fields: string, by: string, from: string) =>
@@ -164,7 +165,8 @@ const privileges = (acl: string, kind?: { type: string; owner: string }) =>
   objects(
     `'grantee', grantee, 'privilege', privilege, 'grantable', grantable`,
     `grantee || ' ' || privilege || ' ' || grantable`,
-    `(select distinct coalesce(r.rolname, 'PUBLIC')::text as grantee, a.privilege_type as privilege, a.is_grantable as grantable
+    `(select distinct coalesce(r.rolname, 'PUBLIC')::text as grantee, a.privilege_type as privilege,
+             a.is_grantable as grantable
         from aclexplode(${kind === undefined ? acl : `coalesce(${acl}, acldefault('${kind.type}', ${kind.owner}))`}) a
         left join pg_roles r on r.oid = a.grantee) p`,
   );
@@ -198,7 +200,8 @@ const ROLES = `
              `pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'
                 and d.dbid in (0, (select oid from pg_database where datname = current_database()))`,
            )} end as owns
-    from pg_roles r where r.rolname in ('tenon_owner', 'tenon_app', 'tenon_worker') order by r.rolname::text collate "C"`;
+    from pg_roles r where r.rolname in ('tenon_owner', 'tenon_app', 'tenon_worker')
+   order by r.rolname::text collate "C"`;
 
 const SCHEMAS = `
   select n.nspname as name, pg_get_userbyid(n.nspowner) as owner,
@@ -215,11 +218,13 @@ const COLUMNS = objects(
 );
 
 const CONSTRAINTS = objects(
-  `'name', k.conname, 'kind', case k.contype when 'p' then 'primary key' when 'u' then 'unique' when 'x' then 'exclusion'
+  `'name', k.conname,
+   'kind', case k.contype when 'p' then 'primary key' when 'u' then 'unique' when 'x' then 'exclusion'
      when 'f' then 'foreign key' else 'check' end,
    'columns', ${columnNames('k.conrelid', 'k.conkey')}, 'definition', pg_get_constraintdef(k.oid),
    'references', case when k.contype = 'f' then jsonb_build_object(
-     'table', (select fn.nspname || '.' || f.relname from pg_class f join pg_namespace fn on fn.oid = f.relnamespace where f.oid = k.confrelid),
+     'table', (select fn.nspname || '.' || f.relname from pg_class f
+       join pg_namespace fn on fn.oid = f.relnamespace where f.oid = k.confrelid),
      'columns', ${columnNames('k.confrelid', 'k.confkey')}) end`,
   'k.conname',
   `pg_constraint k where k.conrelid = c.oid and k.contype in ('p', 'u', 'x', 'f', 'c')`,
@@ -236,14 +241,16 @@ const INDEXES = objects(
 /** The stored tree names every function by its number, also built-in ones, which pg_depend leaves out. */
 const POLICIES = objects(
   `'name', p.polname, 'permissive', p.polpermissive,
-   'command', case p.polcmd when 'r' then 'SELECT' when 'a' then 'INSERT' when 'w' then 'UPDATE' when 'd' then 'DELETE' else 'ALL' end,
+   'command', case p.polcmd when 'r' then 'SELECT' when 'a' then 'INSERT' when 'w' then 'UPDATE' when 'd' then 'DELETE'
+     else 'ALL' end,
    'roles', ${texts(`case when role = 0 then 'PUBLIC' else pg_get_userbyid(role) end`, 'unnest(p.polroles) as role')},
    'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid),
    'functions', ${objects(
      `'name', name, 'volatility', volatility`,
      'name',
      `(select distinct f.oid::regprocedure::text as name, ${volatility('f.provolatile')} as volatility
-         from regexp_matches(concat(p.polqual, ' ', p.polwithcheck), ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m
+         from regexp_matches(concat(p.polqual, ' ', p.polwithcheck),
+              ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m
          join pg_proc f on f.oid = m[1]::oid) f`,
    )}`,
   'p.polname',
@@ -258,7 +265,8 @@ const RELATIONS = `
          ${texts('option', 'unnest(c.reloptions) as option')} as options,
          ${texts('h.inhparent::regclass', 'pg_inherits h where h.inhrelid = c.oid')} as parents,
          ${COLUMNS} as columns, ${CONSTRAINTS} as constraints, ${INDEXES} as indexes, ${POLICIES} as policies,
-         ${texts('pg_get_triggerdef(t.oid)', 'pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal')} as triggers,
+         ${texts('pg_get_triggerdef(t.oid)', 'pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal')}
+           as triggers,
          (case when c.relkind = 'S' then ${privileges('c.relacl', { type: 's', owner: 'c.relowner' })}
            else ${privileges('c.relacl', { type: 'r', owner: 'c.relowner' })} end) as privileges
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -267,7 +275,8 @@ const RELATIONS = `
 
 const FUNCTIONS = `
   select n.nspname as schema, f.proname || '(' || pg_get_function_identity_arguments(f.oid) || ')' as name,
-         case f.prokind when 'p' then 'procedure' when 'a' then 'aggregate' when 'w' then 'window' else 'function' end as kind,
+         case f.prokind when 'p' then 'procedure' when 'a' then 'aggregate' when 'w' then 'window'
+           else 'function' end as kind,
          pg_get_userbyid(f.proowner) as owner, l.lanname as language, f.prosecdef as "securityDefiner",
          ${volatility('f.provolatile')} as volatility,
          ${texts('setting', 'unnest(f.proconfig) as setting')} as settings,
@@ -275,4 +284,5 @@ const FUNCTIONS = `
          ${privileges('f.proacl', { type: 'f', owner: 'f.proowner' })} as privileges
     from pg_proc f join pg_namespace n on n.oid = f.pronamespace join pg_language l on l.oid = f.prolang
    where ${OURS}
-   order by n.nspname::text collate "C", f.proname::text collate "C", pg_get_function_identity_arguments(f.oid) collate "C"`;
+   order by n.nspname::text collate "C", f.proname::text collate "C",
+         pg_get_function_identity_arguments(f.oid) collate "C"`;

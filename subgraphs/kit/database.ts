@@ -46,7 +46,10 @@ export interface TenantScope {
 const STATEMENT_TIMEOUT_MS = 20_000;
 const APPLICATION_NAME = 'tenon';
 
-/** Opens the stores; the first connection is made when the first statement needs it. */
+/**
+ * Opens the stores. Every cell's tenant database has to answer now (an error of the driver where one does not); the
+ * directory and the audit databases have to when the first statement needs them.
+ */
 export async function openDatabases(settings: DatabaseSettings): Promise<Databases> {
   const poolSize = settings.poolSize ?? 16;
   const directory = openPool(settings.directoryUrl, 4);
@@ -151,7 +154,7 @@ async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promi
 
 /** What the work set for the session ends here too, so that no tenant's settings reach the next borrower. */
 async function endTransaction(client: pg.PoolClient, how: 'commit' | 'rollback'): Promise<string> {
-  const [{ command }] = await Promise.all([client.query(how), client.query('reset all')]);
+  const [{ command }] = await Promise.all([client.query(how), client.query('reset all').catch(ignore)]);
   return command;
 }
 
@@ -232,7 +235,13 @@ async function connect(open: () => Promise<pg.PoolClient>): Promise<pg.PoolClien
 }
 
 function openPool(url: string, max: number): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max, connectionTimeoutMillis: 5_000, application_name: APPLICATION_NAME, ...PIPELINE });
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: 5_000,
+    application_name: APPLICATION_NAME,
+    ...PIPELINE,
+  });
   // An idle connection that dies is replaced at the next use; without a listener it would end the process.
   pool.on('error', ignore);
   return pool;

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { buildSubgraphSchema } from '@apollo/subgraph';
 import { printSchemaWithDirectives } from '@graphql-tools/utils';
 import DataLoader from 'dataloader';
-import { GraphQLObjectType, parse, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { parse, type DocumentNode, type GraphQLSchema } from 'graphql';
 import { buildSchemaSync, createResolversMap, type NonEmptyArray } from 'type-graphql';
 import { readFileSync } from 'node:fs';
 import type { Command } from './command.ts';
@@ -54,11 +54,6 @@ export function defineSubgraph(definition: SubgraphDefinition): Subgraph {
   return { ...definition, sdl, schema: buildSubgraphSchema([{ typeDefs, resolvers } as SubgraphModule]) };
 }
 
-/** Parses the SDL of a subgraph; kept apart so that composing needs no second build. */
-export function subgraphDocument(subgraph: Subgraph): DocumentNode {
-  return parse(subgraph.sdl);
-}
-
 /** The root types are named by convention, so the `schema` block goes; the shared directives come in by @link. */
 function federatedSdl(classes: GraphQLSchema): string {
   const printed = printSchemaWithDirectives(classes).replace(/^schema\s*(@[^{]*)?\{[^}]*\}\s*/m, '');
@@ -89,15 +84,4 @@ export function loaderOf(ctx: RequestContext, type: string, find: Reference): Da
   });
   ctx.loaders.set(type, loader);
   return loader;
-}
-
-/** True where any field of the subgraph's own types is marked @personalData. */
-export function holdsPersonalData(subgraph: Subgraph): boolean {
-  return Object.values(subgraph.schema.getTypeMap()).some(
-    (type) =>
-      type instanceof GraphQLObjectType &&
-      Object.values(type.getFields()).some((field) =>
-        field.astNode?.directives?.some((directive) => directive.name.value === 'personalData'),
-      ),
-  );
 }

@@ -52,7 +52,7 @@ type PlaceRow = Omit<TenantPlace, 'id'> & { readonly id: string };
 async function readPlace(databases: Databases, where: string, value: string): Promise<TenantPlace | null> {
   const sql = `select id, slug, tier, region, cell, placement, state from tenants where ${where}`;
   const { rows } = await databases.directory.query<PlaceRow>(sql, [value]).catch((cause: unknown) =>
-    fail('SERVICE_UNAVAILABLE', `the directory does not answer: ${String((cause as Error).message)}`, { cause }),
+    fail('SERVICE_UNAVAILABLE', `the directory does not answer: ${(cause as Error).message}`, { cause }),
   );
   const row = rows[0];
   return row === undefined ? null : { ...row, id: idOf('tnt', row.id) };

@@ -53,5 +53,5 @@ function addressOf(server: FastifyInstance): string {
 
 function refuseListening(error: unknown, port: number): never {
   const inUse = (error as { code?: unknown }).code === 'EADDRINUSE';
-  throw new TenonError('SERVICE_UNAVAILABLE', inUse ? `port ${port} is in use; set PORT to another one` : String((error as Error).message), { cause: error });
+  throw new TenonError('SERVICE_UNAVAILABLE', inUse ? `port ${port} is in use; set PORT to another one` : (error as Error).message, { cause: error });
 }

@@ -21,7 +21,7 @@ export function readContextKeys(config: Config): ContextKeys {
   try {
     return parseContextKeys(text);
   } catch (error) {
-    throw new ConfigError(`TENON_CONTEXT_KEY_FILE ${file} cannot be used: ${String((error as Error).message)}`);
+    throw new ConfigError(`TENON_CONTEXT_KEY_FILE ${file} cannot be used: ${(error as Error).message}`);
   }
 }
 

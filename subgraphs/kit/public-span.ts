@@ -9,7 +9,13 @@ const GRAPHQL = '@opentelemetry/instrumentation-graphql';
 
 /** What the spans of a library may say besides; an attribute that is not listed does not leave the process. */
 const KEPT: Readonly<Record<string, ReadonlySet<string>>> = {
-  '@opentelemetry/instrumentation-http': kept('http.request.method', 'http.response.status_code', 'http.route', 'url.scheme', 'network.protocol.version'),
+  '@opentelemetry/instrumentation-http': kept(
+    'http.request.method',
+    'http.response.status_code',
+    'http.route',
+    'url.scheme',
+    'network.protocol.version',
+  ),
   [PG]: kept('db.system.name', 'db.namespace', 'db.query.text', 'server.address', 'server.port'),
   [GRAPHQL]: kept('graphql.operation.type', 'graphql.operation.name'),
   'apollo/gateway-js': kept('graphql.operation.type', 'graphql.operation.name', 'service'),

@@ -11,7 +11,11 @@ async function start(): Promise<() => Promise<void>> {
   const config = settings();
   if (config === null || config.otlpEndpoint === null) return () => Promise.resolve();
   const { otlpExporter, startTelemetry } = await import('./telemetry.ts');
-  return startTelemetry({ process: processName(), deployment: config.deployment, exporter: otlpExporter(config.otlpEndpoint) });
+  return startTelemetry({
+    process: processName(),
+    deployment: config.deployment,
+    exporter: otlpExporter(config.otlpEndpoint),
+  });
 }
 
 /** A bad setting is the main program's to tell. */

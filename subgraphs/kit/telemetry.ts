@@ -111,7 +111,12 @@ function nameRequest(message: unknown): void {
 }
 
 function warn(...parts: unknown[]): void {
-  log('warn', 'telemetry', { detail: parts.filter((part) => typeof part === 'string').join(' ').slice(0, 500) });
+  log('warn', 'telemetry', {
+    detail: parts
+      .filter((part) => typeof part === 'string')
+      .join(' ')
+      .slice(0, 500),
+  });
 }
 
 function ignore(): void {}

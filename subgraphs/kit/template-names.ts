@@ -55,7 +55,7 @@ function replacements({ plural, singular, idPrefixes }: Names): [RegExp, string]
 function freePrefixes(singular: string, taken: readonly string[]): [string, string, string] {
   const used = new Set(taken);
   const pick = (wanted: string): string => {
-    for (const last of [wanted.charAt(2), ...'abcdefghijklmnopqrstuvwxyz']) {
+    for (const last of [wanted.charAt(2), ...'abcdefghijklmnopqrstuvwxyz'.split('')]) {
       const prefix = wanted.slice(0, 2) + last;
       if (used.has(prefix)) continue;
       used.add(prefix);

@@ -9,7 +9,11 @@ export const TENANT_ATTRIBUTES = ['tenant.id', 'tenant.tier', 'tenant.region'] a
  * starts below it from now on takes over. Without telemetry it does nothing.
  */
 export function traceTenant({ tenant, tier, region }: Pick<TenantContext, 'tenant' | 'tier' | 'region'>): void {
-  const attributes: Record<(typeof TENANT_ATTRIBUTES)[number], string> = { 'tenant.id': tenant, 'tenant.tier': tier, 'tenant.region': region };
+  const attributes: Record<(typeof TENANT_ATTRIBUTES)[number], string> = {
+    'tenant.id': tenant,
+    'tenant.tier': tier,
+    'tenant.region': region,
+  };
   trace.getActiveSpan()?.setAttributes(attributes);
 }
 

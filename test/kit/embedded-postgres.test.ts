@@ -1,5 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -12,6 +24,7 @@ import { findPostgresBinaries } from '#kit/postgres-binaries.ts';
 import { withClient } from '../support/postgres.ts';
 
 const silent = (): void => undefined;
+const library = (root: string): string => join(root, 'native', 'lib', 'libpq.so.5');
 const isRoot = process.getuid?.() === 0;
 
 /** As any npm project in a home that is closed to others: mkdtemp makes mode 0700. */
@@ -89,7 +102,9 @@ describe('an embedded PostgreSQL', () => {
     const { socketDir } = server;
     if (socketDir !== undefined) {
       url.searchParams.set('host', socketDir);
-      expect(await withClient(url.href, async (client) => (await client.query('select 1 as one')).rows)).toEqual([{ one: 1 }]);
+      expect(await withClient(url.href, async (client) => (await client.query('select 1 as one')).rows)).toEqual([
+        { one: 1 },
+      ]);
     }
     url.password = 'wrong';
     await expect(withClient(url.href, async () => 'in')).rejects.toMatchObject({ code: '28P01' });
@@ -126,7 +141,10 @@ describe('an embedded PostgreSQL', () => {
   });
 
   it('refuses a second start while it runs, and goes on running', async () => {
-    const refused = { code: 'SERVICE_UNAVAILABLE', message: expect.stringContaining(`is in use: process ${process.pid}`) };
+    const refused = {
+      code: 'SERVICE_UNAVAILABLE',
+      message: expect.stringContaining(`is in use: process ${process.pid}`),
+    };
     await expect(start()).rejects.toMatchObject(refused);
     expect(await query(server, 'select id from notes')).toEqual([{ id: 1 }]);
   });
@@ -186,13 +204,16 @@ describe('an embedded PostgreSQL', () => {
     expect(await query(server, 'select id from notes where id = 1')).toEqual([{ id: 1 }]);
   });
 
-  it('starts though the process id in its lock file is another program\'s by now', async () => {
+  it("starts though the process id in its lock file is another program's by now", async () => {
     await server.stop();
     const { uid, gid } = await stat(dataDir);
     const stranger = spawn('sleep', ['600'], isRoot ? { uid, gid, stdio: 'ignore' } : { stdio: 'ignore' });
     await once(stranger, 'spawn');
     const lock = join(dataDir, 'postmaster.pid');
-    await writeFile(lock, `${stranger.pid}\n${dataDir}\n1700000000\n5432\n\n127.0.0.1\n        0         0\nready   \n`);
+    await writeFile(
+      lock,
+      `${stranger.pid}\n${dataDir}\n1700000000\n5432\n\n127.0.0.1\n        0         0\nready   \n`,
+    );
     await chown(lock, uid, gid);
     server = await start();
     expect(await query(server, 'select id from notes where id = 1')).toEqual([{ id: 1 }]);
@@ -286,7 +307,9 @@ describe('the data folder of an embedded PostgreSQL', () => {
     expect(socketDir).toMatch(/tenon-[0-9a-f]{16}$/);
     const url = new URL(superuserUrl('postgres'));
     url.searchParams.set('host', socketDir ?? '');
-    expect(await withClient(url.href, async (client) => (await client.query('show fsync')).rows)).toEqual([{ fsync: 'off' }]);
+    expect(await withClient(url.href, async (client) => (await client.query('show fsync')).rows)).toEqual([
+      { fsync: 'off' },
+    ]);
     await server?.stop();
     await expect(stat(socketDir ?? '')).rejects.toThrow('ENOENT');
   });
@@ -295,7 +318,6 @@ describe('the data folder of an embedded PostgreSQL', () => {
 describe('the programs of an embedded PostgreSQL', () => {
   let folder: string;
   let packageFolder: string;
-  const library = (root: string) => join(root, 'native', 'lib', 'libpq.so.5');
 
   beforeEach(async () => {
     folder = await temporaryFolder();

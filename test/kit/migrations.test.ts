@@ -55,10 +55,15 @@ describe('migrate', () => {
     await putTwo();
     await put('README.md', 'not a migration');
     const lines: string[] = [];
-    expect(await run((line) => lines.push(line))).toEqual({ applied: ['0001-users.sql', '0002-groups.sql'], version: 2 });
+    expect(await run((line) => lines.push(line))).toEqual({
+      applied: ['0001-users.sql', '0002-groups.sql'],
+      version: 2,
+    });
     expect(lines).toEqual(['migration 0001-users.sql applied', 'migration 0002-groups.sql applied']);
     const sha256 = createHash('sha256').update('create table users (id int primary key);').digest('hex');
-    expect(await rows('select number, name, sha256, applied_at <= now() as past from tenon.migrations order by 1')).toEqual([
+    expect(
+      await rows('select number, name, sha256, applied_at <= now() as past from tenon.migrations order by 1'),
+    ).toEqual([
       { number: 1, name: 'users', sha256, past: true },
       expect.objectContaining({ number: 2, name: 'groups' }),
     ]);
@@ -77,8 +82,9 @@ describe('migrate', () => {
     await withClient(database.url, async (client) => {
       await migrate({ client, folder, log: () => undefined });
       expect((await client.query('select count(*)::int as n from groups')).rows).toEqual([{ n: 0 }]);
-      expect((await client.query('select count(*)::int as n from pg_locks where locktype = $1', ['advisory'])).rows)
-        .toEqual([{ n: 0 }]);
+      expect(
+        (await client.query('select count(*)::int as n from pg_locks where locktype = $1', ['advisory'])).rows,
+      ).toEqual([{ n: 0 }]);
     });
   });
 
@@ -91,7 +97,10 @@ describe('migrate', () => {
 
   it('leaves nothing of a file that fails, keeps those before it, and names file and line', async () => {
     await putTwo();
-    await put('0003-roles.sql', 'create table roles (id int);\ninsert into roles values (1);\nselect nonsense from roles;\n');
+    await put(
+      '0003-roles.sql',
+      'create table roles (id int);\ninsert into roles values (1);\nselect nonsense from roles;\n',
+    );
     await expect(run()).rejects.toMatchObject({
       code: 'SERVICE_UNAVAILABLE',
       message: 'The migration 0003-roles.sql (line 3) failed and left nothing: column "nonsense" does not exist',
@@ -111,11 +120,16 @@ describe('migrate', () => {
 
   it('keeps what a file sets for the session from the next file', async () => {
     await put('0001-users.sql', `set search_path = pg_temp; set role pg_monitor; set lock_timeout = '1s';`);
-    await put('0002-settings.sql', `create table settings as
-      select current_user as role, current_setting('lock_timeout') as lock_timeout, current_schema as schema;`);
+    await put(
+      '0002-settings.sql',
+      `create table settings as
+      select current_user as role, current_setting('lock_timeout') as lock_timeout, current_schema as schema;`,
+    );
     await run();
     const user = new URL(database.url).username;
-    expect(await rows('select * from public.settings')).toEqual([{ role: user, lock_timeout: '10s', schema: 'public' }]);
+    expect(await rows('select * from public.settings')).toEqual([
+      { role: user, lock_timeout: '10s', schema: 'public' },
+    ]);
   });
 
   it('goes on after a run whose connection was lost in the middle of a file', async () => {
@@ -184,14 +198,18 @@ describe('an applied file', () => {
   });
 });
 
-describe('a folder', () => {
-  const refused = async (sentence: string) => {
-    await expect(run()).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE', message: expect.stringContaining(sentence) });
-    expect(await rows(`select to_regclass('users') as users, to_regclass('tenon.migrations') as kept`)).toEqual([
-      { users: null, kept: null },
-    ]);
-  };
+/** The run stops with the sentence and has touched nothing. */
+async function refused(sentence: string): Promise<void> {
+  await expect(run()).rejects.toMatchObject({
+    code: 'SERVICE_UNAVAILABLE',
+    message: expect.stringContaining(sentence),
+  });
+  expect(await rows(`select to_regclass('users') as users, to_regclass('tenon.migrations') as kept`)).toEqual([
+    { users: null, kept: null },
+  ]);
+}
 
+describe('a folder', () => {
   it('with a gap in its numbers is refused', async () => {
     await putTwo();
     await put('0004-roles.sql', 'select 1;');

@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { CellSettings, Config } from '#schema/config.ts';
+import { fail } from '#schema/errors.ts';
+import { DATABASE_ROLES, type DatabaseKind, type DatabaseRole } from './database-setup.ts';
+
+/** The cells of embedded mode: two, from the first day, so that nothing is ever written for one. */
+const CELLS = [
+  { name: 'eu-1', region: 'eu' },
+  { name: 'us-1', region: 'us' },
+] as const;
+
+/** Where the stores of a deployment are, for one role. */
+export interface StoreSettings {
+  readonly directoryUrl: string;
+  readonly cells: readonly CellSettings[];
+}
+
+/** Returns the settings of the stores as a process with that role reads them. */
+export type SettingsFor = (role: DatabaseRole) => StoreSettings;
+
+/** One database of the stores. */
+export interface StoreDatabase {
+  /** `directory`, or the cell with what it holds: `eu-1 cell`, `eu-1 audit`. */
+  readonly name: string;
+  readonly url: string;
+  readonly kind: DatabaseKind;
+}
+
+/** Returns every database of the stores: the directory first, then cell by cell. */
+export function databasesOf({ directoryUrl, cells }: StoreSettings): StoreDatabase[] {
+  return [
+    { name: 'directory', url: directoryUrl, kind: 'directory' },
+    ...cells.flatMap(({ name, database, auditDatabase }): StoreDatabase[] => [
+      { name: `${name} cell`, url: database, kind: 'cell' },
+      { name: `${name} audit`, url: auditDatabase, kind: 'audit' },
+    ]),
+  ];
+}
+
+/** Where the embedded server listens. */
+export interface EmbeddedAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Returns the data folder of the embedded PostgreSQL. */
+export function embeddedDataDir(config: Config): string {
+  return join(config.home, 'postgres');
+}
+
+/** Returns the passwords of the roles on this machine's own server; made once, readable by their owner. */
+export function makeRolePasswords(config: Config): Record<DatabaseRole, string> {
+  const file = passwordFile(config);
+  if (!existsSync(file)) {
+    const passwords = Object.fromEntries(DATABASE_ROLES.map((role) => [role, randomBytes(24).toString('hex')]));
+    writeFileSync(file, `${JSON.stringify(passwords)}\n`, { mode: 0o600, flag: 'wx' });
+  }
+  return readRolePasswords(file);
+}
+
+/** Returns the addresses of the embedded stores for each role. */
+export function embeddedSettings(config: Config, at: EmbeddedAddress, passwords: Readonly<Record<DatabaseRole, string>>): SettingsFor {
+  const archive = config.archiveUrl ?? pathToFileURL(join(config.home, 'archive')).href;
+  return (role) => {
+    const urlOf = (database: string) => `postgres://${role}:${passwords[role]}@${at.host}:${at.port}/${database}`;
+    const cells = CELLS.map(({ name, region }) => ({
+      name,
+      region,
+      database: urlOf(`cell_${name.replace('-', '_')}`),
+      auditDatabase: urlOf(`audit_${name.replace('-', '_')}`),
+      archive: `${archive}/${name}`,
+    }));
+    return { directoryUrl: urlOf('directory'), cells };
+  };
+}
+
+/**
+ * Returns the addresses of the embedded stores that another process of this machine runs; SERVICE_UNAVAILABLE with a
+ * sentence for the operator where none does, for the embedded PostgreSQL lives and ends with the platform.
+ */
+export function runningStores(config: Config): SettingsFor {
+  const state = readState(`${embeddedDataDir(config)}.json`);
+  if (state === null || !isAlive(state.pid)) {
+    return fail('SERVICE_UNAVAILABLE', `The platform in ${config.home} is not running, and its database runs only with it; start it first: npm start`);
+  }
+  return embeddedSettings(config, { host: '127.0.0.1', port: state.port }, readRolePasswords(passwordFile(config)));
+}
+
+/** Returns where the stores are: those of the settings in production, else those of the running embedded platform. */
+export function storeSettings(config: Config): SettingsFor {
+  if (config.profile === 'embedded') return runningStores(config);
+  // The role is in the addresses, which the operator chose for the command.
+  return () => ({ directoryUrl: config.databaseUrl ?? '', cells: config.cells ?? [] });
+}
+
+function passwordFile(config: Config): string {
+  return join(config.home, 'database-passwords.json');
+}
+
+function readRolePasswords(file: string): Record<DatabaseRole, string> {
+  return JSON.parse(readFileSync(file, 'utf8')) as Record<DatabaseRole, string>;
+}
+
+function readState(file: string): { readonly port: number; readonly pid: number } | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as { port: number; pid: number };
+  } catch {
+    return null;
+  }
+}
+
+/** The file stays where the process was killed; a signal 0 is only asked for, never sent. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

@@ -1,0 +1,336 @@
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CATALOG_RULES, lintCatalog, lintSnapshot } from '#kit/catalog-lint.ts';
+import { catalogFingerprint, readCatalog, snapshotCatalog } from '#kit/catalog-snapshot.ts';
+import { WORKER_TABLES } from '#kit/catalog-table-rules.ts';
+import { makeStores, type TestStores } from '../support/databases.ts';
+import { withClient } from '../support/postgres.ts';
+
+/** One thing broken by the superuser, and what the lint says of it. */
+interface Mutation {
+  readonly rule: string;
+  readonly object: string;
+  readonly sql: string;
+}
+
+const WALL = 'tenant_id = (select tenon.tenant_id())';
+/** A new table that keeps every rule, for a mutation to start from. */
+const TABLE = `create table app.things (tenant_id uuid not null default tenon.tenant_id(), id uuid, primary key (tenant_id, id))`;
+const OWNED = (sql: string) => `set local role tenon_owner; ${sql}; reset role`;
+const CHILD = `${TABLE.replace('id uuid,', 'id uuid not null,')} partition by list (id); call tenon.protect('app.things');
+  create table app.things_rest partition of app.things default`;
+
+const MUTATIONS: readonly Mutation[] = [
+  { rule: 'row-security', object: 'app.users', sql: 'alter table app.users disable row level security' },
+  { rule: 'forced-row-security', object: 'app.users', sql: 'alter table app.users no force row level security' },
+  { rule: 'tenant-column', object: 'app.users', sql: 'alter table app.users alter tenant_id drop default' },
+  {
+    rule: 'tenant-column',
+    object: 'app.users',
+    sql: 'alter table app.users alter tenant_id set default gen_random_uuid()',
+  },
+  {
+    rule: 'tenant-column',
+    object: 'app.things',
+    sql: OWNED(
+      `${TABLE.replace(', primary key (tenant_id, id)', '').replace('not null ', '')}; call tenon.protect('app.things')`,
+    ),
+  },
+  { rule: 'keys', object: 'app.users', sql: 'alter table app.users add unique (email)' },
+  { rule: 'keys', object: 'app.users', sql: 'alter table app.users add unique (email, tenant_id)' },
+  { rule: 'keys', object: 'app.users', sql: 'create unique index on app.users (lower(email), tenant_id)' },
+  { rule: 'keys', object: 'app.users', sql: `create unique index on app.users (id) where email = 'a'` },
+  { rule: 'keys', object: 'app.users', sql: 'alter table app.users add exclude using btree (id with =)' },
+  {
+    rule: 'keys',
+    object: 'app.things',
+    sql: OWNED(`${TABLE.replace('(tenant_id, id)', '(id, tenant_id)')}; call tenon.protect('app.things')`),
+  },
+  {
+    rule: 'foreign-keys',
+    object: 'app.documents',
+    sql: 'alter table app.documents add foreign key (project_id, tenant_id) references app.projects (id, tenant_id)',
+  },
+  {
+    rule: 'foreign-keys',
+    object: 'app.documents',
+    sql: 'alter table app.documents add foreign key (author_id) references app.tenants (tenant_id)',
+  },
+  {
+    rule: 'foreign-keys',
+    object: 'app.documents',
+    sql: 'alter table app.documents add foreign key (tenant_id, author_id) references app.users (id, tenant_id)',
+  },
+  { rule: 'tenant-isolation', object: 'app.users', sql: 'drop policy tenant_isolation on app.users' },
+  { rule: 'tenant-isolation', object: 'app.users', sql: 'alter policy tenant_isolation on app.users to tenon_app' },
+  { rule: 'tenant-isolation', object: 'app.outbox', sql: 'alter policy tenant_isolation on app.outbox to tenon_owner' },
+  { rule: 'tenant-isolation', object: 'app.outbox', sql: 'alter policy tenant_isolation on app.outbox to public' },
+  {
+    rule: 'tenant-isolation',
+    object: 'app.users',
+    sql: `alter policy tenant_isolation on app.users using (${WALL} or true)`,
+  },
+  {
+    rule: 'tenant-isolation',
+    object: 'app.users',
+    sql: 'alter policy tenant_isolation on app.users with check (true)',
+  },
+  {
+    rule: 'tenant-isolation',
+    object: 'app.users',
+    sql: `alter policy tenant_isolation on app.users using (tenant_id = current_setting('app.tenant')::uuid)`,
+  },
+  {
+    rule: 'tenant-isolation',
+    object: 'app.users',
+    sql: 'alter policy tenant_isolation on app.users rename to tenant_walls',
+  },
+  {
+    rule: 'tenant-isolation',
+    object: 'app.users',
+    sql: `drop policy tenant_isolation on app.users;
+      create policy tenant_isolation on app.users as restrictive for select to public using (${WALL})`,
+  },
+  {
+    rule: 'permissive-policies',
+    object: 'app.users',
+    sql: `create policy support on app.users using (email like '%@support')`,
+  },
+  {
+    rule: 'policy-functions',
+    object: 'app.users',
+    sql: 'create policy odd on app.users as restrictive using (random() < 2)',
+  },
+  {
+    rule: 'policy-functions',
+    object: 'app.users',
+    sql: `create policy odd on app.users as restrictive using (set_config('a.b', 'c', false) = 'c')`,
+  },
+  { rule: 'children', object: 'app.things_rest', sql: OWNED(CHILD) },
+  {
+    rule: 'child-privileges',
+    object: 'app.things_rest',
+    sql: OWNED(`${CHILD}; alter table app.things_rest enable row level security; alter table app.things_rest force row level security;
+      grant select on app.things_rest to tenon_app`),
+  },
+  {
+    rule: 'children',
+    object: 'app.things',
+    sql: OWNED(`create table app.things (primary key (tenant_id, id)) inherits (app.projects)`),
+  },
+  { rule: 'views', object: 'app.people', sql: OWNED('create view app.people as select * from app.users') },
+  {
+    rule: 'views',
+    object: 'app.people',
+    sql: OWNED('create view app.people with (security_barrier) as select * from app.users'),
+  },
+  {
+    rule: 'views',
+    object: 'public.people',
+    sql: 'create view public.people with (security_invoker = false) as select * from app.users',
+  },
+  {
+    rule: 'materialized-views',
+    object: 'app.people',
+    sql: OWNED('create materialized view app.people as select * from app.users'),
+  },
+  {
+    rule: 'security-definers',
+    object: 'app.people()',
+    sql: OWNED(`create function app.people() returns bigint language sql stable security definer set search_path = pg_catalog
+      as 'select count(*) from app.users'`),
+  },
+  {
+    rule: 'security-definers',
+    object: 'tenon.protect(IN target regclass)',
+    sql: 'alter procedure tenon.protect(regclass) security definer',
+  },
+  {
+    rule: 'definer-search-path',
+    object: 'tenon.tenant_id()',
+    sql: 'alter function tenon.tenant_id() reset search_path',
+  },
+  { rule: 'table-privileges', object: 'app.users', sql: 'grant truncate on app.users to tenon_app' },
+  { rule: 'table-privileges', object: 'app.users', sql: 'grant references (id) on app.users to tenon_app' },
+  { rule: 'table-privileges', object: 'app.users', sql: 'grant trigger on app.users to tenon_worker' },
+  { rule: 'table-privileges', object: 'app.users', sql: 'grant select on app.users to public' },
+  {
+    rule: 'table-privileges',
+    object: 'app.users',
+    sql: 'revoke select on app.users from tenon_worker; grant select on app.users to tenon_worker with grant option',
+  },
+  { rule: 'sequences', object: 'app.outbox_position_seq', sql: 'grant select on app.outbox_position_seq to tenon_app' },
+  { rule: 'outside-app', object: 'tenon.migrations', sql: 'grant select on tenon.migrations to tenon_worker' },
+  {
+    rule: 'outside-app',
+    object: 'public.notes',
+    sql: 'create table public.notes (text text); grant select (text) on public.notes to public',
+  },
+  { rule: 'context-keys', object: 'tenon.context_keys', sql: 'grant select on tenon.context_keys to tenon_app' },
+  {
+    rule: 'context-keys',
+    object: 'tenon.context_keys',
+    sql: 'grant select (inner_block) on tenon.context_keys to public',
+  },
+  { rule: 'context-keys', object: 'tenon.context_keys', sql: 'grant delete on tenon.context_keys to tenon_worker' },
+  {
+    rule: 'database-privileges',
+    object: 'tenon_app',
+    sql: `do $$ begin execute format('grant temporary on database %I to tenon_app', current_database()); end $$`,
+  },
+  {
+    rule: 'database-privileges',
+    object: 'PUBLIC',
+    sql: `do $$ begin execute format('grant create on database %I to public', current_database()); end $$`,
+  },
+  { rule: 'schema-privileges', object: 'app', sql: 'grant create on schema app to tenon_app' },
+  { rule: 'schema-privileges', object: 'public', sql: 'grant create on schema public to public' },
+  { rule: 'roles', object: 'tenon_app', sql: 'alter role tenon_app superuser' },
+  { rule: 'roles', object: 'tenon_worker', sql: 'alter role tenon_worker bypassrls' },
+  { rule: 'roles', object: 'tenon_owner', sql: 'alter role tenon_owner bypassrls' },
+  { rule: 'roles', object: 'tenon_app', sql: 'alter role tenon_app createrole' },
+  { rule: 'roles', object: 'tenon_app', sql: 'alter role tenon_app createdb' },
+  { rule: 'roles', object: 'tenon_worker', sql: 'alter role tenon_worker replication' },
+  { rule: 'memberships', object: 'tenon_app', sql: 'grant tenon_owner to tenon_app' },
+  { rule: 'memberships', object: 'tenon_worker', sql: 'grant pg_read_all_data to tenon_worker' },
+  { rule: 'possessions', object: 'tenon_app', sql: 'set local role tenon_app; select lo_create(0); reset role' },
+  {
+    rule: 'possessions',
+    object: 'tenon_worker',
+    sql: 'create type public.mood as (text text); alter type public.mood owner to tenon_worker',
+  },
+  { rule: 'owners', object: 'app.users', sql: 'alter table app.users owner to current_user' },
+  { rule: 'owners', object: 'tenon.tenant_id()', sql: 'alter function tenon.tenant_id() owner to current_user' },
+  { rule: 'owners', object: 'app', sql: 'alter schema app owner to current_user' },
+];
+
+let stores: TestStores;
+let superuser: pg.Client;
+
+beforeAll(async () => {
+  stores = await makeStores();
+  superuser = new pg.Client({ connectionString: stores.url('eu-1') });
+  await superuser.connect();
+});
+
+afterAll(() => superuser.end());
+
+async function faultsOf(sql: string): Promise<readonly { rule: string; object: string }[]> {
+  await superuser.query('begin');
+  try {
+    await superuser.query(sql);
+    return lintSnapshot(await readCatalog(superuser)).map(({ rule, object }) => ({ rule, object }));
+  } finally {
+    await superuser.query('rollback');
+  }
+}
+
+describe('the catalog lint', () => {
+  it.each(['eu-1', 'us-1', 'eu-1 audit', 'us-1 audit'] as const)('finds no fault in %s', async (store) => {
+    expect(await withClient(stores.url(store), lintCatalog)).toEqual([]);
+  });
+
+  it.each(MUTATIONS)('finds $rule and nothing else: $sql', async ({ rule, object, sql }) => {
+    expect(await faultsOf(sql)).toEqual([{ rule, object }]);
+  });
+
+  it('has a mutation for every rule', () => {
+    expect(new Set(MUTATIONS.map(({ rule }) => rule))).toEqual(new Set(CATALOG_RULES.map(({ name }) => name)));
+  });
+
+  it('finds a table that was never protected, without a tenant and open to the application', async () => {
+    const faults = await faultsOf(
+      OWNED('create table app.notes (id uuid primary key); grant all on app.notes to tenon_app'),
+    );
+    expect(new Set(faults.map(({ rule }) => rule))).toEqual(
+      new Set(['row-security', 'forced-row-security', 'tenant-column', 'keys', 'tenant-isolation', 'table-privileges']),
+    );
+    expect(new Set(faults.map(({ object }) => object))).toEqual(new Set(['app.notes']));
+  });
+
+  it('passes a protected table, a partition without rights, and a view with the rights of its reader', async () => {
+    expect(await faultsOf(OWNED(`${TABLE}; call tenon.protect('app.things')`))).toEqual([]);
+    expect(
+      await faultsOf(
+        OWNED(
+          `${CHILD}; alter table app.things_rest enable row level security; alter table app.things_rest force row level security`,
+        ),
+      ),
+    ).toEqual([]);
+    expect(
+      await faultsOf(
+        OWNED(
+          'create view app.people with (security_invoker, security_barrier) as select * from app.users; grant select on app.people to tenon_app',
+        ),
+      ),
+    ).toEqual([]);
+  });
+
+  it('says what is wrong in a sentence that names the object', async () => {
+    await superuser.query('begin');
+    await superuser.query('create view app.people as select * from app.users; alter role tenon_app bypassrls');
+    const faults = lintSnapshot(await readCatalog(superuser));
+    await superuser.query('rollback');
+    expect(faults.map(({ sentence }) => sentence)).toEqual([
+      'app.people shows what its owner may see.',
+      'tenon_app may bypass row-level security.',
+      expect.stringMatching(/^app\.people belongs to \w+\.$/),
+    ]);
+  });
+
+  it('exempts no table but those that exist and that the worker writes', async () => {
+    const cell = await withClient(stores.url('eu-1'), snapshotCatalog);
+    const audit = await withClient(stores.url('eu-1 audit'), snapshotCatalog);
+    const written = [...cell.relations, ...audit.relations]
+      .filter(({ privileges }) =>
+        privileges.some(({ grantee, privilege }) => grantee === 'tenon_worker' && privilege !== 'SELECT'),
+      )
+      .map(({ name }) => name);
+    expect(WORKER_TABLES.toSorted()).toEqual(written.toSorted());
+  });
+});
+
+describe('a snapshot of the catalog', () => {
+  it('is the same for any role, and leaves the connection as it was', async () => {
+    const [asSuperuser, asApp] = [
+      await withClient(stores.url('eu-1'), snapshotCatalog),
+      await withClient(stores.url('eu-1', 'tenon_app'), async (client) => {
+        const catalog = await snapshotCatalog(client);
+        const { rows } = await client.query(
+          `select current_setting('search_path') as path, now() = statement_timestamp() as idle`,
+        );
+        expect(rows).toEqual([{ path: 'app, pg_catalog', idle: true }]);
+        return catalog;
+      }),
+    ];
+    expect(asApp).toEqual(asSuperuser);
+  });
+
+  it('is plain JSON with the same fingerprint in every cell of one version', async () => {
+    const [eu, us] = await Promise.all(
+      (['eu-1', 'us-1'] as const).map((store) => withClient(stores.url(store), snapshotCatalog)),
+    );
+    expect(JSON.parse(JSON.stringify(eu))).toEqual(eu);
+    expect(eu).toEqual(us);
+    expect(JSON.stringify(eu)).toBe(JSON.stringify(us));
+    if (eu === undefined || us === undefined) throw new Error('two cells');
+    expect(catalogFingerprint(eu)).toMatch(/^[0-9a-f]{64}$/);
+    expect(catalogFingerprint(eu)).toBe(catalogFingerprint(us));
+  });
+
+  it('has another fingerprint after a change of a right, a policy or a function', async () => {
+    const before = catalogFingerprint(await withClient(stores.url('eu-1'), snapshotCatalog));
+    for (const change of [
+      'grant delete on app.usage_events to tenon_app',
+      `create policy narrower on app.users as restrictive using (email <> '')`,
+      `create or replace function tenon.tenant_id() returns uuid language sql stable security definer
+         set search_path = pg_catalog, pg_temp as 'select null::uuid'`,
+    ]) {
+      await superuser.query('begin');
+      await superuser.query(change);
+      const after = catalogFingerprint(await readCatalog(superuser));
+      await superuser.query('rollback');
+      expect(after).not.toBe(before);
+    }
+  });
+});

@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { snapshotCatalog, type CatalogRelation } from '#kit/catalog-snapshot.ts';
+import { WORKER_TABLES } from '#kit/catalog-table-rules.ts';
+import { mintId, uuidOf } from '#schema/ids.ts';
+import { databaseToken } from '#schema/tenant-context.ts';
+import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
+import { anyWorld, load, tablesInOrder, type World } from './generated-rows.ts';
+import { refusal } from './two-tenants.ts';
+
+const A = mintId('tnt');
+const B = uuidOf('tnt', mintId('tnt'));
+const TOKEN = databaseToken(A, CONTEXT_KEYS, Date.now());
+
+let stores: TestStores;
+const open: pg.Client[] = [];
+
+beforeAll(async () => {
+  stores = await makeStores();
+});
+
+afterAll(() => Promise.all(open.map((client) => client.end())));
+
+/**
+ * A copy in which row security alone stands between tenants: value checks are dropped, so that any value will do, and
+ * the application may do everything with every table.
+ */
+async function withoutOtherBarriers(
+  store: 'eu-1' | 'eu-1 audit',
+): Promise<{ client: pg.Client; tables: CatalogRelation[] }> {
+  const client = new pg.Client({ connectionString: stores.url(store) });
+  open.push(client);
+  await client.connect();
+  const tables = tablesInOrder(await snapshotCatalog(client));
+  for (const { name, constraints } of tables) {
+    for (const check of constraints.filter(({ kind }) => kind === 'check')) {
+      await client.query(`alter table app.${name} drop constraint ${pg.escapeIdentifier(check.name)}`);
+    }
+  }
+  await client.query('grant select, insert, update, delete on all tables in schema app to tenon_app');
+  return { client, tables };
+}
+
+async function become(client: pg.Client, role: string, token: string): Promise<void> {
+  await client.query(`reset role; set local role ${role}`);
+  await client.query(`select set_config('app.tenant', $1, true)`, [token]);
+}
+
+/** Every row of a tenant past row security, as text. */
+async function rowsOf(
+  client: pg.Client,
+  tables: readonly CatalogRelation[],
+  tenant: string,
+): Promise<Record<string, string[]>> {
+  await client.query('reset role');
+  const found: Record<string, string[]> = {};
+  for (const { name } of tables) {
+    const { rows } = await client.query<{ row: string }>(
+      `select t::text as row from app.${name} t where tenant_id = $1 order by 1`,
+      [tenant],
+    );
+    found[name] = rows.map(({ row }) => row);
+  }
+  return found;
+}
+
+/** What tenant A may not reach and may not do, asked of every table; B has rows in each. */
+async function attack(client: pg.Client, table: CatalogRelation, own: number): Promise<void> {
+  const affected = async (sql: string, values: unknown[] = []) => (await client.query(sql, values)).rowCount;
+  const { name } = table;
+  expect(await affected(`select from app.${name}`), name).toBe(own);
+  expect(await affected(`select from app.${name} where tenant_id = $1`, [B]), name).toBe(0);
+  expect(await affected(`select from app.${name} where tenant_id <> tenon.tenant_id()`), name).toBe(0);
+  expect(await affected(`update app.${name} set tenant_id = tenant_id where tenant_id = $1`, [B]), name).toBe(0);
+  expect(await affected(`delete from app.${name} where tenant_id = $1`, [B]), name).toBe(0);
+  expect(await affected(`update app.${name} set tenant_id = tenant_id`), name).toBe(own);
+  await client.query('savepoint before');
+  expect((await refusal(client.query(`update app.${name} set tenant_id = $1`, [B]))).code, name).toBe('42501');
+  await client.query('rollback to before');
+  expect((await refusal(client.query(`insert into app.${name} (tenant_id) values ($1)`, [B]))).code, name).toBe(
+    '42501',
+  );
+  await client.query('rollback to before');
+}
+
+async function interfere(client: pg.Client, tables: readonly CatalogRelation[]): Promise<void> {
+  const [mine, theirs] = [await rowsOf(client, tables, uuidOf('tnt', A)), await rowsOf(client, tables, B)];
+  for (const role of ['tenon_app', 'tenon_worker']) {
+    await become(client, role, '');
+    for (const { name } of tables.filter((table) => role === 'tenon_app' || !WORKER_TABLES.includes(table.name))) {
+      expect((await client.query(`select from app.${name}`)).rowCount, name).toBe(0);
+    }
+  }
+  await become(client, 'tenon_app', TOKEN);
+  for (const table of tables) {
+    expect(theirs[table.name]?.length, table.name).toBeGreaterThan(0);
+    await attack(client, table, mine[table.name]?.length ?? 0);
+  }
+  for (const { name } of tables.toReversed()) {
+    expect((await client.query(`delete from app.${name}`)).rowCount, name).toBe(mine[name]?.length);
+  }
+  expect(await rowsOf(client, tables, B)).toEqual(theirs);
+  expect(Object.values(await rowsOf(client, tables, uuidOf('tnt', A))).flat()).toEqual([]);
+}
+
+describe('for any rows of any table, tenants with the very same keys', () => {
+  it.each(['eu-1', 'eu-1 audit'] as const)('do not see, change or delete a row of each other (%s)', async (store) => {
+    const { client, tables } = await withoutOtherBarriers(store);
+    expect(tables.length).toBeGreaterThan(5);
+    await fc.assert(
+      fc.asyncProperty(anyWorld(tables), async (world: World) => {
+        await client.query('begin');
+        try {
+          for (const tenant of [uuidOf('tnt', A), B]) await load(client, { tables, world, tenant });
+          await interfere(client, tables);
+        } finally {
+          await client.query('rollback');
+        }
+      }),
+      { numRuns: 12, endOnFailure: true },
+    );
+  });
+});
