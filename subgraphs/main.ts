@@ -4,9 +4,11 @@ import { readContextKeys } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
 import { runProcess } from '#kit/process.ts';
 import { serveSubgraph } from '#kit/subgraph-server.ts';
+import { stopTelemetry } from '#kit/telemetry-register.ts';
 import { readConfig } from '#schema/config.ts';
 
-// Serves one subgraph alone, for deployments that split them: `node --import tsx subgraphs/main.ts <name>`.
+// Serves one subgraph alone, for deployments that split them:
+// `node --import tsx --import ./subgraphs/kit/telemetry-register.ts subgraphs/main.ts <name>`.
 await runProcess(async () => {
   const config = readConfig();
   const subgraph = subgraphs.find(({ name }) => name === process.argv[2]);
@@ -23,5 +25,6 @@ await runProcess(async () => {
   return async () => {
     await server.close();
     await databases.close();
+    await stopTelemetry();
   };
 });
