@@ -39,8 +39,8 @@ function settingsTable(): string {
 
 function defaultOf({ fallback }: Setting<unknown>): string {
   if (fallback === null) return '';
-  const text = String(fallback);
-  return text.startsWith('/') ? '`.tenon`' : `\`${text}\``;
+  if (typeof fallback !== 'string') return `\`${JSON.stringify(fallback)}\``;
+  return fallback.startsWith('/') ? '`.tenon`' : `\`${fallback}\``;
 }
 
 function errorsTable(): string {

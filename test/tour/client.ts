@@ -41,7 +41,7 @@ export async function send<Body>(tour: Tour, path: string, options: { token?: st
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  return { status: response.status, headers: response.headers, body: (response.headers.get('content-type')?.includes('json') === true ? JSON.parse(text) : text) as Body };
+  return { status: response.status, headers: response.headers, body: (/[/+]json(;|$)/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : text) as Body };
 }
 
 /** A GraphQL answer. */

@@ -65,7 +65,7 @@ export async function budgetRunsOut(tour: Tour): Promise<void> {
 export async function usageIsBilled(tour: Tour): Promise<void> {
   const { partner, admin } = tour.tenants.acme;
   const now = new Date();
-  const event = { metric: 'tokens_used', value: 1284, timestamp: now.toISOString(), idempotency: `tour-${tour.run}`, metadata: { model: 'gpt-5', feature: 'chat' } };
+  const event = { metric: 'tokens_used', value: 12_345_678, timestamp: now.toISOString(), idempotency: `tour-${tour.run}`, metadata: { model: 'gpt-5', feature: 'chat' } };
   const first = await send<{ accepted: number; duplicates: number }>(tour, '/v1/usage', { token: partner, body: [event] });
   const second = await send<{ accepted: number; duplicates: number }>(tour, '/v1/usage', { token: partner, body: [event] });
   const other = await send<{ code: string }>(tour, '/v1/usage', { token: partner, body: [{ ...event, value: 9 }] });

@@ -71,7 +71,7 @@ async function runStep(tour: Omit<Tour, 'say'>, step: (typeof STEPS)[number]): P
     await step.run({ ...tour, say: (fact) => facts.push(fact) });
     return { step: step.name, proves: step.proves, passed: true, facts };
   } catch (error) {
-    return { step: step.name, proves: step.proves, passed: false, facts: [...facts, String((error as Error).message)] };
+    return { step: step.name, proves: step.proves, passed: false, facts: [...facts, (error as Error).message] };
   }
 }
 
@@ -84,4 +84,4 @@ function print(text: string, code: number): number {
   return code;
 }
 
-process.exitCode = await main().catch((error: unknown) => print(String((error as Error).message), 2));
+process.exitCode = await main().catch((error: unknown) => print((error as Error).message, 2));

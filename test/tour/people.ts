@@ -107,11 +107,11 @@ export async function signsIn(tour: Tour): Promise<void> {
       { id: tour.found.get(name) },
     );
     const token = new URL(createSignInLink.url).searchParams.get('token');
-    const session = await send<{ token: string }>(tour, '/sso/link', { body: { token } });
-    must(session.status < 300, `sign-in answered ${session.status}`);
+    const signedIn = await send<{ token: string }>(tour, '/sso/link', { body: { token } });
+    must(signedIn.status < 300, `sign-in answered ${signedIn.status}`);
     const again = await send(tour, '/sso/link', { body: { token } });
     must(again.status === 401, `the second use of the link answered ${again.status}`);
-    tour.found.set(`${name}-session`, session.body.token);
+    tour.found.set(`${name}-session`, signedIn.body.token);
   }
   const { viewer } = await graphql<{ viewer: { user: { userName: string }; scopes: string[] } }>(tour, session(tour, 'alice'), '{ viewer { user { userName } scopes } }');
   must(viewer.scopes.includes('projects:write'), 'the role of the group did not reach her session');

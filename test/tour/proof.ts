@@ -46,7 +46,7 @@ export async function eventIsSealed(tour: Tour): Promise<void> {
   const proven = verifyProof({ proof: proof.body, leaf: entryLeaf(Buffer.from(auditEvent.entry)), verifierKeys });
   must(proven.index === auditEvent.seq, 'the proof is of another entry');
   tour.found.set('key', body.keys[0]?.verifierKey ?? '');
-  tour.say(`entry ${proven.index} of ${proven.checkpoint.size} in ${proven.checkpoint.origin}, root ${proven.checkpoint.root.toString('hex').slice(0, 16)}...`);
+  tour.say(`entry ${proven.index} of ${proven.checkpoint.size} in ${proven.checkpoint.origin}, root ${Buffer.from(proven.checkpoint.root).toString('hex').slice(0, 16)}...`);
 }
 
 /** Evidence packs are built, downloaded and verified offline; one changed byte is found and named. */
