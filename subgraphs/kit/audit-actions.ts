@@ -10,7 +10,9 @@ export interface AuditAction {
 /** Returns the audit actions of a supergraph, by name: what the directives say is what the log holds. */
 export function auditActions(supergraphSdl: string): AuditAction[] {
   const actions = parse(supergraphSdl).definitions.flatMap((node) =>
-    node.kind === Kind.OBJECT_TYPE_DEFINITION && node.name.value === 'Mutation' ? (node.fields ?? []).map(actionOf) : [],
+    node.kind === Kind.OBJECT_TYPE_DEFINITION && node.name.value === 'Mutation'
+      ? (node.fields ?? []).map(actionOf)
+      : [],
   );
   return actions.toSorted((left, right) => (left.action < right.action ? -1 : 1));
 }
@@ -31,5 +33,7 @@ function stringsOf(field: FieldDefinitionNode, where: { directive: string; argum
 function argumentStrings(directive: ConstDirectiveNode, argument: string): string[] {
   const value = directive.arguments?.find(({ name }) => name.value === argument)?.value;
   if (value?.kind === Kind.STRING) return [value.value];
-  return value?.kind === Kind.LIST ? value.values.flatMap((item) => (item.kind === Kind.STRING ? [item.value] : [])) : [];
+  return value?.kind === Kind.LIST
+    ? value.values.flatMap((item) => (item.kind === Kind.STRING ? [item.value] : []))
+    : [];
 }

@@ -5,9 +5,22 @@ import type { TenantContext, TenantState } from '#schema/tenant-context.ts';
 /** States in which a tenant may read but not change her data (the deck: seven days after a missed payment). */
 const READ_ONLY_STATES: ReadonlySet<TenantState> = new Set(['read_only', 'cancelled']);
 /** States in which a tenant may do nothing at all. */
-const CLOSED_STATES: ReadonlySet<TenantState> = new Set(['provisioning', 'suspended', 'soft_deleted', 'erasing', 'erased']);
+const CLOSED_STATES: ReadonlySet<TenantState> = new Set([
+  'provisioning',
+  'suspended',
+  'soft_deleted',
+  'erasing',
+  'erased',
+]);
 /** Rights that stay usable in a read-only tenant: paying, exporting and administration must not be locked out. */
-const ALWAYS_WRITABLE: ReadonlySet<Scope> = new Set(['billing:write', 'evidence:write', 'tenant:write', 'credentials:write', 'users:write', 'scim']);
+const ALWAYS_WRITABLE: ReadonlySet<Scope> = new Set([
+  'billing:write',
+  'evidence:write',
+  'tenant:write',
+  'credentials:write',
+  'users:write',
+  'scim',
+]);
 
 /** Passes a credential that carries the right; otherwise FORBIDDEN, naming the right that is missing. */
 export function authorize(ctx: { readonly tenant: TenantContext }, scope: Scope): void {

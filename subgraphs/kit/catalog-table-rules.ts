@@ -21,6 +21,8 @@ const SECURITY_DEFINERS: ReadonlySet<string> = new Set(['tenon.tenant_id()']);
 /** In a scalar subselect, which PostgreSQL runs once a statement instead of once a row. */
 const WALL = '(tenant_id = ( SELECT tenon.tenant_id() AS tenant_id))';
 
+const WORKER_WALL = `((( SELECT tenon.tenant_id() AS tenant_id) IS NULL) OR ${WALL})`;
+
 /** Rules on what stands between a tenant and the rows of another: tables, keys, policies, views and functions. */
 export const TABLE_RULES: readonly CatalogRule[] = [
   {
@@ -67,6 +69,14 @@ export const TABLE_RULES: readonly CatalogRule[] = [
       openTables(catalog).flatMap((table) =>
         breach(!table.policies.some((policy) => isWall(policy, table)), table, 'has no whole policy tenant_isolation.'),
       ),
+  },
+  {
+    name: 'worker-isolation',
+    requirement: "Every table that the worker reaches for all tenants walls it in under a tenant's context.",
+    breaches: (catalog) =>
+      openTables(catalog)
+        .filter(({ name }) => WORKER_TABLES.includes(name))
+        .flatMap((table) => breach(!table.policies.some(isWorkerWall), table, 'has no whole policy worker_isolation.')),
   },
   {
     name: 'permissive-policies',
@@ -158,6 +168,11 @@ function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
   const { name, permissive, command, using, check } = policy;
   const shape = name === 'tenant_isolation' && !permissive && command === 'ALL';
   return shape && policy.roles.join() === roles && using === WALL && check === WALL;
+}
+
+function isWorkerWall({ name, permissive, command, roles, using, check }: CatalogPolicy): boolean {
+  const shape = name === 'worker_isolation' && !permissive && command === 'ALL' && roles.join() === 'tenon_worker';
+  return shape && using === WORKER_WALL && check === WORKER_WALL;
 }
 
 /** Tables in schema app, also those that are children of others. */

@@ -25,7 +25,9 @@ export interface Command {
   readonly about: string;
   /** Positional arguments as the help shows them, such as `<slug>`; those in brackets may be left out. */
   readonly positionals?: readonly string[];
-  readonly options?: Readonly<Record<string, { readonly about: string; readonly required?: boolean; readonly repeatable?: boolean }>>;
+  readonly options?: Readonly<
+    Record<string, { readonly about: string; readonly required?: boolean; readonly repeatable?: boolean }>
+  >;
   /** Returns the exit code: 0 good, 1 a failed verdict, 2 cannot say or used wrongly. */
   readonly run: (surroundings: CommandSurroundings, args: CommandArguments) => Promise<0 | 1 | 2>;
 }
@@ -38,7 +40,10 @@ export class UsageError extends Error {
 /** Returns the checked arguments of a command; anything unknown or missing is a UsageError. */
 export function readArguments(command: Command, argv: readonly string[]): CommandArguments {
   const known = Object.fromEntries(
-    Object.entries(command.options ?? {}).map(([name, { repeatable = false }]) => [name, { type: 'string' as const, multiple: repeatable }]),
+    Object.entries(command.options ?? {}).map(([name, { repeatable = false }]) => [
+      name,
+      { type: 'string' as const, multiple: repeatable },
+    ]),
   );
   let parsed;
   try {
@@ -48,12 +53,17 @@ export function readArguments(command: Command, argv: readonly string[]): Comman
   }
   const values = Object.entries(parsed.values);
   const options = Object.fromEntries(values.map(([name, value]) => [name, [value].flat().map(String).at(-1)]));
-  const lists = Object.fromEntries(values.flatMap(([name, value]) => (Array.isArray(value) ? [[name, value.map(String)]] : [])));
+  const lists = Object.fromEntries(
+    values.flatMap(([name, value]) => (Array.isArray(value) ? [[name, value.map(String)]] : [])),
+  );
   const positionals = command.positionals ?? [];
   const required = positionals.filter((name) => !name.startsWith('[')).length;
-  const missing = Object.entries(command.options ?? {}).find(([name, option]) => option.required === true && options[name] === undefined);
+  const missing = Object.entries(command.options ?? {}).find(
+    ([name, option]) => option.required === true && options[name] === undefined,
+  );
   if (missing !== undefined) throw new UsageError(`--${missing[0]} is missing\n${usageOf(command)}`);
-  if (parsed.positionals.length < required || parsed.positionals.length > positionals.length) throw new UsageError(usageOf(command));
+  if (parsed.positionals.length < required || parsed.positionals.length > positionals.length)
+    throw new UsageError(usageOf(command));
   return { positionals: parsed.positionals, options, lists };
 }
 
@@ -61,7 +71,14 @@ export function readArguments(command: Command, argv: readonly string[]): Comman
 export function usageOf(command: Command): string {
   const words = (command.positionals ?? []).join(' ');
   const options = Object.entries(command.options ?? {}).map(
-    ([name, option]) => `  --${name.padEnd(16)} ${option.about}${option.required === true ? ' (required)' : ''}${option.repeatable === true ? ' (repeatable)' : ''}`,
+    ([name, option]) =>
+      `  --${name.padEnd(16)} ${option.about}${option.required === true ? ' (required)' : ''}${option.repeatable === true ? ' (repeatable)' : ''}`,
   );
-  return [`usage: tenon ${command.name} ${words} [options]`.replaceAll('  ', ' '), command.about, ...options, '  --json             one JSON document instead of sentences', '  --help             this text'].join('\n');
+  return [
+    `usage: tenon ${command.name} ${words} [options]`.replaceAll('  ', ' '),
+    command.about,
+    ...options,
+    '  --json             one JSON document instead of sentences',
+    '  --help             this text',
+  ].join('\n');
 }

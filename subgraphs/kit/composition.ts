@@ -11,7 +11,11 @@ export class CompositionError extends Error {
 export function compose(subgraphs: readonly Subgraph[]): string {
   const faults = subgraphs.flatMap(promiseFaults);
   const result = composeServices(
-    subgraphs.map((subgraph) => ({ name: subgraph.name, typeDefs: parse(subgraph.sdl), url: `http://${subgraph.name}.subgraph` })),
+    subgraphs.map((subgraph) => ({
+      name: subgraph.name,
+      typeDefs: parse(subgraph.sdl),
+      url: `http://${subgraph.name}.subgraph`,
+    })),
   );
   faults.push(...(result.errors ?? []).map((error) => error.message));
   if (faults.length > 0 || result.supergraphSdl === undefined) {
@@ -28,7 +32,8 @@ function promiseFaults(subgraph: Subgraph): string[] {
     (node): node is FieldOwner => node.kind === Kind.OBJECT_TYPE_DEFINITION || node.kind === Kind.OBJECT_TYPE_EXTENSION,
   );
   const fields = types.flatMap((type) => (type.fields ?? []).map((field) => ({ type: type.name.value, field })));
-  const marked = (directive: string) => fields.filter(({ field }) => field.directives?.some(({ name }) => name.value === directive));
+  const marked = (directive: string) =>
+    fields.filter(({ field }) => field.directives?.some(({ name }) => name.value === directive));
   const audited = new Set(marked('audit').map(({ field }) => field));
   const unaudited = fields.filter(({ type, field }) => type === 'Mutation' && !audited.has(field));
   const faults = unaudited.map(({ field }) => `${subgraph.name}: mutation ${field.name.value} has no @audit(action)`);

@@ -85,16 +85,25 @@ export function pageRequest(args: ConnectionArgs): PageRequest {
 }
 
 /** Returns the query of a page by falling id: UUIDv7 ids sort by creation, and no two are the same. */
-export function newestFirst<Row extends ObjectLiteral>(query: SelectQueryBuilder<Row>, request: PageRequest, prefix: IdPrefix): SelectQueryBuilder<Row> {
+export function newestFirst<Row extends ObjectLiteral>(
+  query: SelectQueryBuilder<Row>,
+  request: PageRequest,
+  prefix: IdPrefix,
+): SelectQueryBuilder<Row> {
   const { alias } = query;
-  if (request.after !== null) query.where(`${alias}.id < :after`, { after: uuidOrNull(prefix, request.after) ?? refuseCursor() });
+  if (request.after !== null)
+    query.where(`${alias}.id < :after`, { after: uuidOrNull(prefix, request.after) ?? refuseCursor() });
   return query.orderBy(`${alias}.id`, 'DESC').limit(request.limit);
 }
 
 /** Returns the page made of rows read with `pageRequest`; `keyOf` yields what the next page reads behind. */
 export function pageOf<T extends { readonly id: string }>(rows: readonly T[], request: PageRequest): Connection<T>;
 export function pageOf<T>(rows: readonly T[], request: PageRequest, keyOf: (row: T) => string): Connection<T>;
-export function pageOf<T>(rows: readonly T[], request: PageRequest, keyOf = (row: T) => (row as { id: string }).id): Connection<T> {
+export function pageOf<T>(
+  rows: readonly T[],
+  request: PageRequest,
+  keyOf = (row: T) => (row as { id: string }).id,
+): Connection<T> {
   const nodes = rows.slice(0, request.limit - 1);
   const edges = nodes.map((node) => ({ node, cursor: Buffer.from(keyOf(node)).toString('base64url') }));
   return {
@@ -109,7 +118,9 @@ export function pageOf<T>(rows: readonly T[], request: PageRequest, keyOf = (row
 }
 
 function decodeCursor(cursor: string): string {
-  return cursor.length <= 256 && /^[\w-]+$/.test(cursor) ? Buffer.from(cursor, 'base64url').toString('utf8') : refuseCursor();
+  return cursor.length <= 256 && /^[\w-]+$/.test(cursor)
+    ? Buffer.from(cursor, 'base64url').toString('utf8')
+    : refuseCursor();
 }
 
 function refuseCursor(): never {

@@ -49,7 +49,11 @@ const TOKEN_SHAPE = /^(tn[uksl])_([0-9a-z]{26})\.([0-9a-z]{26})\.([\w-]{43})$/;
  * Stores a credential and returns its token, which is shown this once: the database keeps the hash of its secret. A
  * user who is unknown or inactive gets none (NOT_FOUND), whatever the moment of her deactivation.
  */
-export async function issueCredential(tx: Pick<TenantTransaction, 'query'>, tenant: Id<'tnt'>, credential: NewCredential): Promise<{ id: string; token: string }> {
+export async function issueCredential(
+  tx: Pick<TenantTransaction, 'query'>,
+  tenant: Id<'tnt'>,
+  credential: NewCredential,
+): Promise<{ id: string; token: string }> {
   const { token, id: prefix } = CREDENTIAL_KINDS[credential.kind];
   const id = mintId(prefix);
   const secret = randomBytes(32).toString('base64url');
@@ -59,7 +63,17 @@ export async function issueCredential(tx: Pick<TenantTransaction, 'query'>, tena
   await tx.query(
     `insert into credentials (id, kind, user_id, name, client, scopes, secret_hash, epoch, expires_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-    [uuidOf(prefix, id), credential.kind, user, credential.name, credential.client ?? null, credential.scopes ?? [], hash(secret), epoch, credential.expiresAt],
+    [
+      uuidOf(prefix, id),
+      credential.kind,
+      user,
+      credential.name,
+      credential.client ?? null,
+      credential.scopes ?? [],
+      hash(secret),
+      epoch,
+      credential.expiresAt,
+    ],
   );
   return { id, token: `${token}_${tenant.slice(4)}.${id.slice(4)}.${secret}` };
 }
@@ -80,7 +94,11 @@ export function parseToken(token: string): TokenParts | null {
  * a deactivated user, are all the same UNAUTHENTICATED; a closed tenant is TENANT_SUSPENDED. Reads the database each
  * time: what was revoked is refused at the next request on every gateway.
  */
-export async function authenticate(databases: Databases, token: string, origin: RequestOrigin & { now: Date }): Promise<TenantContext> {
+export async function authenticate(
+  databases: Databases,
+  token: string,
+  origin: RequestOrigin & { now: Date },
+): Promise<TenantContext> {
   const parts = parseToken(token);
   if (parts === null || parts.kind === 'sign_in_link') fail('UNAUTHENTICATED', 'not a bearer token of ours');
   const context = await lookUpContext(databases, parts.tenant, origin);
@@ -104,18 +122,29 @@ export async function authenticate(databases: Databases, token: string, origin: 
  * Uses up a one-time sign-in link inside the caller's transaction and returns its user; a link that is unknown, used,
  * expired or of a deactivated user is UNAUTHENTICATED. Two uses at the same moment: one wins.
  */
-export async function consumeSignInLink(tx: Pick<TenantTransaction, 'query'>, parts: TokenParts, now: Date): Promise<Id<'usr'>> {
+export async function consumeSignInLink(
+  tx: Pick<TenantTransaction, 'query'>,
+  parts: TokenParts,
+  now: Date,
+): Promise<Id<'usr'>> {
   const row = await readCredential(tx, parts);
   if (row === null || row.user_id === null || !sameSecret(row.secret_hash, parts.secret) || !isAlive(row, now)) {
     fail('UNAUTHENTICATED', 'the sign-in link is unknown, used or expired');
   }
-  const used = await tx.query('update credentials set revoked_at = $2 where id = $1 and revoked_at is null returning id', [parts.credentialUuid, now]);
+  const used = await tx.query(
+    'update credentials set revoked_at = $2 where id = $1 and revoked_at is null returning id',
+    [parts.credentialUuid, now],
+  );
   if (used.length !== 1) fail('UNAUTHENTICATED', 'the sign-in link was used at the same moment');
   return idOf('usr', row.user_id);
 }
 
 /** Returns the context of the platform itself in a tenant, for work that no request asked for. */
-export async function systemContext(databases: Databases, tenant: Id<'tnt'>, purpose: { name: string; requestId: string }): Promise<TenantContext> {
+export async function systemContext(
+  databases: Databases,
+  tenant: Id<'tnt'>,
+  purpose: { name: string; requestId: string },
+): Promise<TenantContext> {
   const context = await lookUpContext(databases, tenant, { requestId: purpose.requestId, ip: null, ua: null });
   return { ...context, actor: { type: 'system', id: purpose.name, ip: null, ua: null } };
 }

@@ -28,7 +28,10 @@ export interface MigrationOrder {
 }
 
 /** Makes the roles of a server where they are missing and sets their passwords; needs a superuser. */
-export async function ensureRoles(superuserUrl: string, passwords: Readonly<Record<DatabaseRole, string>>): Promise<void> {
+export async function ensureRoles(
+  superuserUrl: string,
+  passwords: Readonly<Record<DatabaseRole, string>>,
+): Promise<void> {
   await withClient(superuserUrl, async (client) => {
     await client.query(await readFile(sqlPath('roles.sql'), 'utf8'));
     for (const role of DATABASE_ROLES) {
@@ -83,7 +86,10 @@ export function sqlPath(name: string): string {
 /** The key, padded to the block size of SHA-256 and combined with the two constants of RFC 2104. */
 function hmacBlocks(secret: Buffer): { inner: Buffer; outer: Buffer } {
   const block = Buffer.concat([secret, Buffer.alloc(64 - secret.length)]);
-  return { inner: block.map((byte) => byte ^ 0x36), outer: block.map((byte) => byte ^ 0x5c) } as { inner: Buffer; outer: Buffer };
+  return { inner: block.map((byte) => byte ^ 0x36), outer: block.map((byte) => byte ^ 0x5c) } as {
+    inner: Buffer;
+    outer: Buffer;
+  };
 }
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {

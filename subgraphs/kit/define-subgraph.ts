@@ -62,7 +62,10 @@ function federatedSdl(classes: GraphQLSchema): string {
 
 type ResolversMap = ReturnType<typeof createResolversMap>;
 /** type-graphql and Apollo describe the same resolver map with types that do not meet. */
-type SubgraphModule = Exclude<Extract<Parameters<typeof buildSubgraphSchema>[0], readonly unknown[]>[number], DocumentNode>;
+type SubgraphModule = Exclude<
+  Extract<Parameters<typeof buildSubgraphSchema>[0], readonly unknown[]>[number],
+  DocumentNode
+>;
 
 function withReferences(resolvers: ResolversMap, references: SubgraphDefinition['references']): ResolversMap {
   for (const [type, find] of Object.entries(references)) {

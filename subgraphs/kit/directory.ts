@@ -51,14 +51,19 @@ type PlaceRow = Omit<TenantPlace, 'id'> & { readonly id: string };
 
 async function readPlace(databases: Databases, where: string, value: string): Promise<TenantPlace | null> {
   const sql = `select id, slug, tier, region, cell, placement, state from tenants where ${where}`;
-  const { rows } = await databases.directory.query<PlaceRow>(sql, [value]).catch((cause: unknown) =>
-    fail('SERVICE_UNAVAILABLE', `the directory does not answer: ${(cause as Error).message}`, { cause }),
-  );
+  const { rows } = await databases.directory
+    .query<PlaceRow>(sql, [value])
+    .catch((cause: unknown) =>
+      fail('SERVICE_UNAVAILABLE', `the directory does not answer: ${(cause as Error).message}`, { cause }),
+    );
   const row = rows[0];
   return row === undefined ? null : { ...row, id: idOf('tnt', row.id) };
 }
 
-function remember(places: Map<string, { readonly place: TenantPlace; readonly untilMs: number }>, place: TenantPlace): void {
+function remember(
+  places: Map<string, { readonly place: TenantPlace; readonly untilMs: number }>,
+  place: TenantPlace,
+): void {
   places.delete(place.id);
   places.set(place.id, { place, untilMs: Date.now() + REMEMBERED_MS });
   const oldest = places.keys().next().value;

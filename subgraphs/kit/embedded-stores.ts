@@ -62,7 +62,11 @@ export function makeRolePasswords(config: Config): Record<DatabaseRole, string> 
 }
 
 /** Returns the addresses of the embedded stores for each role. */
-export function embeddedSettings(config: Config, at: EmbeddedAddress, passwords: Readonly<Record<DatabaseRole, string>>): SettingsFor {
+export function embeddedSettings(
+  config: Config,
+  at: EmbeddedAddress,
+  passwords: Readonly<Record<DatabaseRole, string>>,
+): SettingsFor {
   const archive = config.archiveUrl ?? pathToFileURL(join(config.home, 'archive')).href;
   return (role) => {
     const urlOf = (database: string) => `postgres://${role}:${passwords[role]}@${at.host}:${at.port}/${database}`;
@@ -84,7 +88,10 @@ export function embeddedSettings(config: Config, at: EmbeddedAddress, passwords:
 export function runningStores(config: Config): SettingsFor {
   const state = readState(`${embeddedDataDir(config)}.json`);
   if (state === null || !isAlive(state.pid)) {
-    return fail('SERVICE_UNAVAILABLE', `The platform in ${config.home} is not running, and its database runs only with it; start it first: npm start`);
+    return fail(
+      'SERVICE_UNAVAILABLE',
+      `The platform in ${config.home} is not running, and its database runs only with it; start it first: npm start`,
+    );
   }
   return embeddedSettings(config, { host: '127.0.0.1', port: state.port }, readRolePasswords(passwordFile(config)));
 }

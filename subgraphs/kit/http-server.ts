@@ -20,9 +20,14 @@ export function newHttpServer({ config }: Platform): FastifyInstance {
   });
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_req, body, done) => done(null, body));
-  server.setErrorHandler((error, req, reply) => sendError(reply, httpError(error), { style: errorStyle(req.url), requestId: originOf(req).requestId }));
+  server.setErrorHandler((error, req, reply) =>
+    sendError(reply, httpError(error), { style: errorStyle(req.url), requestId: originOf(req).requestId }),
+  );
   server.setNotFoundHandler((req, reply) =>
-    sendError(reply, new TenonError('NOT_FOUND', 'no such address'), { style: errorStyle(req.url), requestId: originOf(req).requestId }),
+    sendError(reply, new TenonError('NOT_FOUND', 'no such address'), {
+      style: errorStyle(req.url),
+      requestId: originOf(req).requestId,
+    }),
   );
   return server;
 }
@@ -36,7 +41,8 @@ export async function listen(server: FastifyInstance, { host, port }: Pick<Confi
 function httpError(error: unknown): TenonError {
   const { code, statusCode } = error as { code?: string; statusCode?: number };
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new TenonError('PAYLOAD_TOO_LARGE', 'the body is too large');
-  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new TenonError('BAD_REQUEST', String(code));
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new TenonError('BAD_REQUEST', String(code));
   return asTenonError(error);
 }
 
@@ -53,5 +59,9 @@ function addressOf(server: FastifyInstance): string {
 
 function refuseListening(error: unknown, port: number): never {
   const inUse = (error as { code?: unknown }).code === 'EADDRINUSE';
-  throw new TenonError('SERVICE_UNAVAILABLE', inUse ? `port ${port} is in use; set PORT to another one` : (error as Error).message, { cause: error });
+  throw new TenonError(
+    'SERVICE_UNAVAILABLE',
+    inUse ? `port ${port} is in use; set PORT to another one` : (error as Error).message,
+    { cause: error },
+  );
 }

@@ -70,7 +70,8 @@ function readOrMake(file: string, make: () => string): string {
   try {
     writeFileSync(file, make(), { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new ConfigError(`the key file ${file} cannot be made`);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw new ConfigError(`the key file ${file} cannot be made`);
   }
   return read(file);
 }

@@ -29,7 +29,10 @@ export function mountRoutes(server: FastifyInstance, routes: readonly Route[], e
           const answer = await enter(route, { ...entrance, origin, reply }, req);
           return await send(reply, answer);
         } catch (error) {
-          return sendError(reply, asTenonError(error), { style: route.errors ?? 'problem', requestId: origin.requestId });
+          return sendError(reply, asTenonError(error), {
+            style: route.errors ?? 'problem',
+            requestId: origin.requestId,
+          });
         }
       },
     });
@@ -44,14 +47,22 @@ export function originOf(req: FastifyRequest): RequestOrigin {
 }
 
 /** Answers with an error of the table, as problem details (RFC 9457) or in SCIM's own form. */
-export function sendError(reply: FastifyReply, error: TenonError, about: { style: 'problem' | 'scim'; requestId: string }): FastifyReply {
+export function sendError(
+  reply: FastifyReply,
+  error: TenonError,
+  about: { style: 'problem' | 'scim'; requestId: string },
+): FastifyReply {
   if (error.status >= 500) logError(error, about.requestId);
   reply.status(error.status).header('x-request-id', about.requestId);
   if (error.code === 'UNAUTHENTICATED') reply.header('www-authenticate', 'Bearer');
   return about.style === 'scim' ? sendScimError(reply, error) : sendProblem(reply, error, about.requestId);
 }
 
-async function enter(route: Route, entrance: RouteEntrance & { readonly origin: RequestOrigin; readonly reply: FastifyReply }, req: FastifyRequest): Promise<RouteResponse> {
+async function enter(
+  route: Route,
+  entrance: RouteEntrance & { readonly origin: RequestOrigin; readonly reply: FastifyReply },
+  req: FastifyRequest,
+): Promise<RouteResponse> {
   const request = requestOf(req, entrance.reply);
   if (route.scope === null) return (route satisfies PublicRoute).handle(entrance.platform, request, entrance.origin);
   const ctx = await entrance.contextOf(req, entrance.origin);
@@ -85,7 +96,12 @@ function sendProblem(reply: FastifyReply, error: TenonError, requestId: string):
 
 function sendScimError(reply: FastifyReply, error: TenonError): FastifyReply {
   const { scimType } = error;
-  const body = { schemas: [SCIM_ERROR], status: String(error.status), ...(scimType === undefined ? {} : { scimType }), detail: error.publicMessage };
+  const body = {
+    schemas: [SCIM_ERROR],
+    status: String(error.status),
+    ...(scimType === undefined ? {} : { scimType }),
+    detail: error.publicMessage,
+  };
   // As bytes: to a text the server would add a charset, which application/scim+json does not have.
   return reply.type('application/scim+json').send(Buffer.from(JSON.stringify(body)));
 }

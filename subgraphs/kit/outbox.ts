@@ -18,7 +18,11 @@ export interface AuditNote {
  * Writes an audit event into the transaction it speaks of: both are committed or neither is. An event the log would
  * refuse fails the transaction with AUDIT_EVENT_REFUSED.
  */
-export async function appendAudit(tx: Pick<TenantTransaction, 'query'>, ctx: RequestContext, note: AuditNote): Promise<AuditEvent> {
+export async function appendAudit(
+  tx: Pick<TenantTransaction, 'query'>,
+  ctx: RequestContext,
+  note: AuditNote,
+): Promise<AuditEvent> {
   const event = auditEvent(ctx, note);
   await tx.query('insert into outbox (id, outcome, event) values ($1, $2, $3)', [
     uuidOf('aud', event.id),
@@ -38,7 +42,12 @@ function auditEvent(ctx: RequestContext, note: AuditNote): AuditEvent {
   const event: AuditEvent = {
     id: mintId('aud'),
     tenant_id: tenant.tenant,
-    actor: { type: tenant.actor.type, id: tenant.actor.type === 'anonymous' ? null : tenant.actor.id, ip: tenant.actor.ip, ua: tenant.actor.ua },
+    actor: {
+      type: tenant.actor.type,
+      id: tenant.actor.type === 'anonymous' ? null : tenant.actor.id,
+      ip: tenant.actor.ip,
+      ua: tenant.actor.ua,
+    },
     action: note.action,
     resource: { type: note.resource.type, id: note.resource.id, name: note.resource.name },
     context: note.context ?? {},

@@ -65,11 +65,16 @@ export async function requireSafeDatabases(
   databases: Databases,
   profile: 'embedded' | 'production',
 ): Promise<string | null> {
-  const servers = [databases.directory, ...databases.cells.flatMap(({ name }) => [databases.auditPool(name), tenantServer(databases, name)])];
+  const servers = [
+    databases.directory,
+    ...databases.cells.flatMap(({ name }) => [databases.auditPool(name), tenantServer(databases, name)]),
+  ];
   const warnings = await Promise.all(servers.map((server) => requireSafeVersion(server, { profile })));
   return warnings.find((warning) => warning !== null) ?? null;
 }
 
 function tenantServer(databases: Databases, cell: string) {
-  return { query: async (sql: string) => ({ rows: await databases.tenantSource(cell).query<{ version?: unknown }[]>(sql) }) };
+  return {
+    query: async (sql: string) => ({ rows: await databases.tenantSource(cell).query<{ version?: unknown }[]>(sql) }),
+  };
 }

@@ -19,7 +19,11 @@ export interface SubgraphResult {
 }
 
 /** Runs an operation on a subgraph under a request's context; errors come out with public text and code alone. */
-export async function executeSubgraph(subgraph: Subgraph, operation: SubgraphOperation, ctx: RequestContext): Promise<SubgraphResult> {
+export async function executeSubgraph(
+  subgraph: Subgraph,
+  operation: SubgraphOperation,
+  ctx: RequestContext,
+): Promise<SubgraphResult> {
   const result = await execute({
     schema: subgraph.schema,
     document: operation.document,

@@ -42,7 +42,11 @@ function contextOf(platform: Platform, req: FastifyRequest): RequestContext {
 /** The sender has shown a valid envelope: it is the gateway, and its operations are planned from validated ones. */
 function readOperation(body: unknown): SubgraphOperation {
   try {
-    const { query, variables, operationName } = JSON.parse(String(body)) as { query: string; variables?: Record<string, unknown>; operationName?: string };
+    const { query, variables, operationName } = JSON.parse(String(body)) as {
+      query: string;
+      variables?: Record<string, unknown>;
+      operationName?: string;
+    };
     return { document: parse(query), variables, operationName };
   } catch (error) {
     return fail('BAD_REQUEST', 'the operation cannot be read', { cause: error });

@@ -91,6 +91,12 @@ const MUTATIONS: readonly Mutation[] = [
     sql: `drop policy tenant_isolation on app.users;
       create policy tenant_isolation on app.users as restrictive for select to public using (${WALL})`,
   },
+  { rule: 'worker-isolation', object: 'app.outbox', sql: 'drop policy worker_isolation on app.outbox' },
+  {
+    rule: 'worker-isolation',
+    object: 'app.outbox',
+    sql: 'alter policy worker_isolation on app.outbox using (true)',
+  },
   {
     rule: 'permissive-policies',
     object: 'app.users',

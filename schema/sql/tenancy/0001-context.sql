@@ -66,7 +66,8 @@ $$;
 revoke all on procedure tenon.protect(regclass) from public;
 
 -- The same wall for the few tables that the worker drains or writes for all tenants: the application role stands before
--- it as everywhere, the worker does not. The catalog lint holds the list of these tables.
+-- it as everywhere, and so does the worker under a tenant's context; without one it acts for all of them. The catalog
+-- lint holds the list of these tables.
 create procedure tenon.protect_for_worker(target regclass)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -77,6 +78,10 @@ begin
   execute format(
     'create policy tenant_isolation on %s as restrictive for all to tenon_app, tenon_owner'
     ' using (tenant_id = (select tenon.tenant_id())) with check (tenant_id = (select tenon.tenant_id()))', target);
+  execute format(
+    'create policy worker_isolation on %s as restrictive for all to tenon_worker'
+    ' using ((select tenon.tenant_id()) is null or tenant_id = (select tenon.tenant_id()))'
+    ' with check ((select tenon.tenant_id()) is null or tenant_id = (select tenon.tenant_id()))', target);
 end
 $$;
 revoke all on procedure tenon.protect_for_worker(regclass) from public;
