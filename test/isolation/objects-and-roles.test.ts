@@ -229,6 +229,23 @@ describe('the worker', () => {
     }
   });
 
+  it("sees of the tables that it drains for all tenants one tenant's rows under her context", async () => {
+    for (const token of [a.token, b.token]) {
+      await within(worker, token, async () => {
+        const seen = await tenantsIn(worker, 'outbox');
+        expect([...seen].every((tenant) => token.startsWith(tenant))).toBe(true);
+        const foreign = token === a.token ? b.uuid : a.uuid;
+        expect((await worker.query('delete from outbox where tenant_id = $1', [foreign])).rowCount).toBe(0);
+      });
+    }
+    await withClient(stores.url('eu-1 audit', 'tenon_worker'), async (client) => {
+      await client.query('insert into log_heads (tenant_id) select unnest($1::uuid[])', [[a.uuid, b.uuid]]);
+      await within(client, a.token, async () => expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid])));
+      expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid, b.uuid]));
+      await withClient(stores.url('eu-1 audit'), (superuser) => superuser.query('delete from app.log_heads'));
+    });
+  });
+
   it('writes the log that the application may only read, each tenant her own', async () => {
     const other = uuidOf('tnt', mintId('tnt'));
     await withClient(stores.url('eu-1 audit', 'tenon_worker'), (client) =>
