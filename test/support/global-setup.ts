@@ -28,7 +28,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     return () => dropDatabases(external, databasePrefix);
   }
   const folder = await mkdtemp(join(tmpdir(), 'tenon-test-'));
-  const server = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), durable: false, log: () => undefined });
+  const server = await startEmbeddedPostgres({
+    dataDir: join(folder, 'postgres'),
+    durable: false,
+    log: () => undefined,
+  });
   project.provide('postgresUrl', server.superuserUrl('postgres'));
   return async () => {
     await server.stop();

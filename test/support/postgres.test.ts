@@ -2,20 +2,22 @@ import { describe, expect, inject, it } from 'vitest';
 import { cloneDatabase, createDatabase, ensureTemplate, withClient } from './postgres.ts';
 
 const exists = (name: string) =>
-  withClient(inject('postgresUrl'), async (client) =>
-    (await client.query('select 1 from pg_database where datname = $1', [name])).rowCount === 1,
+  withClient(
+    inject('postgresUrl'),
+    async (client) => (await client.query('select 1 from pg_database where datname = $1', [name])).rowCount === 1,
   );
 
 const tables = (url: string) =>
-  withClient(url, async (client) =>
-    (await client.query(`select tablename from pg_tables where schemaname = 'public'`)).rows,
+  withClient(
+    url,
+    async (client) => (await client.query(`select tablename from pg_tables where schemaname = 'public'`)).rows,
   );
 
 const prepareColours = (url: string) =>
   withClient(url, async (client) => void (await client.query('create table colours (name text)')));
 
 describe('a test database', () => {
-  it('is empty, the caller\'s own, and gone once dropped', async () => {
+  it("is empty, the caller's own, and gone once dropped", async () => {
     const [one, other] = await Promise.all([createDatabase(), createDatabase()]);
     await prepareColours(one.url);
     expect(await tables(other.url)).toEqual([]);

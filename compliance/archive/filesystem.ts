@@ -1,0 +1,213 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { link, lstat, mkdir, open, readdir, readFile, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { errnoOf } from '#kit/postgres-binaries.ts';
+import { fail, TenonError } from '#schema/errors.ts';
+import { checkKey, type Archive, type ArchivedObject } from './archive.ts';
+
+/** Where the archive lies and what tells its time. */
+export interface FilesystemArchiveOptions {
+  /** Made where it is missing; it must be on one file system that knows hard links. */
+  readonly folder: string;
+  readonly clock: () => Date;
+}
+
+/** Beside each object: one JSON line for each retention it was given; the latest date holds. */
+const RETENTION_SUFFIX = '.retention.jsonl';
+/** Inside the folder, so that a link from there to the object's name never crosses file systems. */
+const STAGING = '.staging';
+/** Nobody writes one object that long, so what is older was left by a process that was killed. */
+const STAGING_LIFETIME_MS = 60 * 60 * 1000;
+const NO_LINK = constants.O_NOFOLLOW;
+
+/**
+ * Opens an archive in a folder, which may be away until it is used. Objects are read-only files under their keys. The
+ * retention binds every user of this program; whoever owns the folder can still go past it, which the hashes then show.
+ */
+export async function filesystemArchive({ folder, clock }: FilesystemArchiveOptions): Promise<Archive> {
+  const root = resolve(folder);
+  await sweep(join(root, STAGING), clock()).catch(() => undefined);
+  const pathOf = (key: string): string => join(root, checkName(key));
+  return {
+    lockMode: 'FILESYSTEM',
+    put: (key, bytes, { retainUntil }) => storing('put', () => put({ root, path: pathOf(key) }, bytes, retainUntil)),
+    head: (key) => storing('head', () => headOf(pathOf(key))),
+    get: (key) => storing('get', () => bytesOf(pathOf(key))),
+    list: (prefix) => keysIn(root, prefix),
+    remove: (key) => storing('remove', () => remove(pathOf(key), clock())),
+    retention: async (key) => (await storing('retention', () => found(pathOf(key)))).retainUntil,
+    extendRetention: (key, until) => storing('extendRetention', () => extendRetention(pathOf(key), until)),
+  };
+}
+
+/** The name of a retention would make two things of one file. */
+function checkName(key: string): string {
+  if (key.endsWith(RETENTION_SUFFIX)) fail('BAD_USER_INPUT', `the key ends in ${RETENTION_SUFFIX}`);
+  return checkKey(key);
+}
+
+async function sweep(staging: string, now: Date): Promise<void> {
+  for (const name of await readdir(staging)) {
+    const { mtimeMs } = await lstat(join(staging, name));
+    if (now.getTime() - mtimeMs > STAGING_LIFETIME_MS) await rm(join(staging, name), { force: true });
+  }
+}
+
+async function put(place: { root: string; path: string }, bytes: Uint8Array, retainUntil: Date): Promise<void> {
+  const { root, path } = place;
+  if (await isFile(path)) return putAgain(path, bytes, retainUntil);
+  await mkdir(join(root, STAGING), { recursive: true, mode: 0o700 });
+  await makeFolder(root, dirname(path));
+  const staging = join(root, STAGING, randomUUID());
+  try {
+    await writeNew(staging, bytes);
+    // Before the object shows: at no moment does it stand there without a retention.
+    await appendRetention(path, retainUntil);
+    await link(staging, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    await putAgain(path, bytes, retainUntil);
+  } finally {
+    await rm(staging, { force: true });
+  }
+}
+
+async function putAgain(path: string, bytes: Uint8Array, retainUntil: Date): Promise<void> {
+  if (!(await isFile(path)) || !(await bytesOf(path)).equals(bytes)) fail('RETENTION_LOCKED', 'something else stands there');
+  const current = await retentionOf(path);
+  if (current === null || current < retainUntil) await appendRetention(path, retainUntil);
+  // A writer that was killed right after its link may have left the name unsynced.
+  await syncFolder(dirname(path));
+}
+
+async function headOf(path: string): Promise<ArchivedObject | null> {
+  if (!(await isFile(path))) return null;
+  const { size } = await lstat(path);
+  // Without a readable retention nobody knows that it has ended.
+  return { sizeBytes: size, retainUntil: (await retentionOf(path)) ?? new Date(8.64e15) };
+}
+
+async function found(path: string): Promise<ArchivedObject> {
+  return (await headOf(path)) ?? fail('NOT_FOUND', 'the archive holds no such object');
+}
+
+async function bytesOf(path: string): Promise<Buffer> {
+  await found(path);
+  return readFile(path, { flag: constants.O_RDONLY | NO_LINK });
+}
+
+async function remove(path: string, now: Date): Promise<void> {
+  const { retainUntil } = await found(path);
+  if (now < retainUntil) fail('RETENTION_LOCKED', `it is kept until ${retainUntil.toISOString()}`);
+  await unlink(path);
+  await syncFolder(dirname(path));
+  await rm(path + RETENTION_SUFFIX, { force: true });
+}
+
+async function extendRetention(path: string, until: Date): Promise<void> {
+  const { retainUntil } = await found(path);
+  if (until < retainUntil) fail('RETENTION_LOCKED', `it is kept until ${retainUntil.toISOString()}, and not for less`);
+  if (until > retainUntil) await appendRetention(path, until);
+  await syncFolder(dirname(path));
+}
+
+/**
+ * Adds a line and never rewrites one, so that of two writers neither can shorten what the other promised. The line
+ * break before it parts it from what a crash may have left unfinished. The caller syncs the folder.
+ */
+async function appendRetention(path: string, until: Date): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | NO_LINK;
+  const file = await open(path + RETENTION_SUFFIX, flags, 0o600);
+  await closing(file, async () => {
+    await file.writeFile(`\n${JSON.stringify({ mode: 'FILESYSTEM', retain_until: until.toISOString() })}\n`);
+    await file.sync();
+  });
+}
+
+async function retentionOf(path: string): Promise<Date | null> {
+  const text = await readFile(path + RETENTION_SUFFIX, { encoding: 'utf8', flag: constants.O_RDONLY | NO_LINK }).catch(
+    (error: unknown) => (errnoOf(error) === 'ENOENT' ? '' : Promise.reject(error)),
+  );
+  const times = text.split('\n').map(timeIn).filter((time) => !Number.isNaN(time));
+  return times.length === 0 ? null : new Date(Math.max(...times));
+}
+
+function timeIn(line: string): number {
+  const [, time = ''] = /^\{"mode":"FILESYSTEM","retain_until":"([^"]+)"\}$/.exec(line) ?? [];
+  return Date.parse(time);
+}
+
+/** Directories first looked into where their names sort, with the slash that follows them in keys. */
+async function* keysIn(root: string, prefix: string, folder = ''): AsyncGenerator<string> {
+  const entries = await storing('list', () => entriesOf(join(root, folder)));
+  const names = entries
+    .filter(({ name }) => !name.startsWith('.') && !name.endsWith(RETENTION_SUFFIX))
+    .filter((entry) => entry.isFile() || entry.isDirectory())
+    .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''));
+  for (const name of names.toSorted((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)))) {
+    if (!name.endsWith('/')) {
+      if (name.startsWith(prefix)) yield name;
+    } else if (name.startsWith(prefix) || prefix.startsWith(name)) yield* keysIn(root, prefix, name);
+  }
+}
+
+async function entriesOf(folder: string): ReturnType<typeof listEntries> {
+  return listEntries(folder).catch((error: unknown) => (errnoOf(error) === 'ENOENT' ? [] : Promise.reject(error)));
+}
+
+function listEntries(folder: string) {
+  return readdir(folder, { withFileTypes: true });
+}
+
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_LINK, 0o444);
+  await closing(file, async () => {
+    await file.writeFile(bytes);
+    await file.sync();
+  });
+}
+
+/** Makes a folder and its parents up to the root, each name durable. */
+async function makeFolder(root: string, folder: string): Promise<void> {
+  if (folder === root || (await lstat(folder).catch(() => null))?.isDirectory() === true) return;
+  await makeFolder(root, dirname(folder));
+  await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  });
+  await syncFolder(dirname(folder));
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows cannot open folders; NTFS journals their names by itself.
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, constants.O_RDONLY);
+  await closing(handle, () => handle.sync());
+}
+
+async function closing(file: FileHandle, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } finally {
+    await file.close();
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  const entry = await lstat(path).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null;
+    throw error;
+  });
+  return entry?.isFile() === true;
+}
+
+/** What the operating system refuses is the store's fault, never the caller's; the internal text names the call. */
+async function storing<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof TenonError) throw cause;
+    return fail('SERVICE_UNAVAILABLE', `archive ${what}: ${errnoOf(cause) || String(cause)}`, { cause });
+  }
+}

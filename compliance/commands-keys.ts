@@ -1,0 +1,137 @@
+import { chownSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import pg from 'pg';
+import { UsageError, type Command } from '#kit/command.ts';
+import { installContextKeys } from '#kit/database-setup.ts';
+import { databasesOf, storeSettings, type StoreDatabase } from '#kit/embedded-stores.ts';
+import { newContextKeyFile, readContextKeys, readSigningKey } from '#kit/key-files.ts';
+import { errnoOf } from '#kit/postgres-binaries.ts';
+import { ConfigError, readConfig, type Config } from '#schema/config.ts';
+import { fail } from '#schema/errors.ts';
+import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
+
+const init: Command = {
+  name: 'keys init',
+  about: 'Makes the keys of a deployment in a folder: context-keys.json and signing-key.pem. What is there already stays.',
+  options: {
+    folder: { about: 'Where to make them', required: true },
+    owner: { about: 'Number of the user who shall own the files, for root alone' },
+  },
+  run: async ({ write, json }, { options }) => {
+    // Embedded mode makes its keys in its own folder: the same files in the same way.
+    const config = readConfig({ TENON_HOME: resolve(options['folder'] ?? '') });
+    const files = { context: contextKeyFile(config), signing: signingKeyFile(config) };
+    const made = Object.values(files).filter((file) => !existsSync(file));
+    readContextKeys(config);
+    readSigningKey(config);
+    const owner = options['owner'];
+    if (owner !== undefined) for (const file of Object.values(files)) giveTo(file, owner);
+    if (json) write(JSON.stringify({ files, made }, null, 2));
+    else for (const file of Object.values(files)) write(`${file} ${made.includes(file) ? 'made' : 'was there'}`);
+    return 0;
+  },
+};
+
+const list: Command = {
+  name: 'keys list',
+  about: 'Shows the verifier key that auditors need, and the ids of the context keys; never a secret.',
+  run: async ({ write, json }) => {
+    const config = readConfig();
+    requireFile(signingKeyFile(config));
+    requireFile(contextKeyFile(config));
+    const { verifierKey } = readSigningKey(config);
+    const { signing, all } = readContextKeys(config);
+    const kids = all.map(({ kid }) => kid);
+    if (json) write(JSON.stringify({ verifierKeys: [verifierKey], contextKeys: { signing: signing.kid, kids } }, null, 2));
+    else {
+      write(`checkpoints and evidence  ${verifierKey}`);
+      for (const kid of kids) write(`tenant context            ${kid}${kid === signing.kid ? '  signs' : '  verifies'}`);
+    }
+    return 0;
+  },
+};
+
+const rotate: Command = {
+  name: 'keys rotate',
+  about:
+    'Adds a context key that signs from the next start of each process on; older keys go on verifying. The databases are told first ' +
+    '(as tenon_owner). The key of checkpoints and evidence stays.',
+  run: async ({ write, json }) => {
+    const config = readConfig();
+    const databases = databasesOf(storeSettings(config)('tenon_owner')).filter(({ kind }) => kind !== 'directory');
+    const file = contextKeyFile(config);
+    requireFile(file);
+    const text = newContextKeyFile(readKeyFile(file));
+    const keys = parseContextKeys(text);
+    await replaceFile(file, text, async () => {
+      for (const database of databases) await install(database, keys);
+    });
+    const kids = keys.all.map(({ kid }) => kid);
+    if (json) write(JSON.stringify({ contextKeys: { signing: keys.signing.kid, kids }, databases: databases.map(({ name }) => name) }, null, 2));
+    else {
+      write(`${keys.signing.kid} signs from now on; ${kids.length - 1} older ${kids.length === 2 ? 'key goes' : 'keys go'} on verifying.`);
+      write(`${databases.length} databases know it. Restart subgraphs and workers first, then gateways.`);
+    }
+    return 0;
+  },
+};
+
+/** The commands about keys. */
+export const keyCommands: readonly Command[] = [init, list, rotate];
+
+function contextKeyFile({ contextKeyFile: file, home }: Config): string {
+  return file ?? join(home, 'context-keys.json');
+}
+
+function signingKeyFile({ signingKeyFile: file, home }: Config): string {
+  return file ?? join(home, 'signing-key.pem');
+}
+
+/** Reading alone would make new keys in embedded mode. */
+function requireFile(file: string): void {
+  if (!existsSync(file)) throw new ConfigError(`there is no key file ${file}; the first start of the platform makes it, or keys init does`);
+}
+
+function readKeyFile(file: string): { readonly keys: readonly unknown[] } {
+  const text = readFileSync(file, 'utf8');
+  parseContextKeys(text);
+  return JSON.parse(text) as { keys: unknown[] };
+}
+
+/** The new file is complete before the work begins and takes the old one's place after it; both or neither remain. */
+async function replaceFile(file: string, text: string, work: () => Promise<void>): Promise<void> {
+  const { uid, gid } = statSync(file);
+  const staging = `${file}.new`;
+  try {
+    writeFileSync(staging, text, { mode: 0o600 });
+    // Where root rotates the keys of a service, the service must be able to read them.
+    if (process.getuid?.() === 0) chownSync(staging, uid, gid);
+    await work();
+    renameSync(staging, file);
+  } finally {
+    rmSync(staging, { force: true });
+  }
+}
+
+async function install({ name, url }: StoreDatabase, keys: ContextKeys): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on('error', () => undefined);
+  try {
+    await client.connect();
+    await installContextKeys(client, keys);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    fail('SERVICE_UNAVAILABLE', `the keys could not be installed in the database ${name}: ${reason}; the key file is as it was`, { cause });
+  } finally {
+    await client.end();
+  }
+}
+
+function giveTo(file: string, owner: string): void {
+  if (!/^\d{1,9}$/.test(owner)) throw new UsageError('--owner takes the number of a user');
+  try {
+    chownSync(file, Number(owner), Number(owner));
+  } catch (error) {
+    throw new UsageError(`${file} cannot be given to user ${owner} (${errnoOf(error)})`);
+  }
+}

@@ -1,0 +1,39 @@
+import type { PackManifest } from '../verify/pack-manifest.ts';
+
+/** Returns the page that tells how to check a pack, with the platform's verifier and without it. */
+export function howTo(kind: PackManifest['kind']): string {
+  return `# How to check this pack
+
+Two questions, two answers: was anything changed (integrity), is anything missing (completeness).
+
+## With the verifier
+
+    tenon verify <this zip or the unpacked folder> --key '<verifier key>'
+
+It needs no database and no network. Take the key from the deployment (\`/.well-known/tenon/keys\`) and not from
+\`verify/KEYS\`: whoever makes a pack can put a key into it. A checkpoint that you kept yourself, given with
+\`--checkpoint\`, shows whether the log was cut or rewritten since.
+
+## By hand
+
+1. \`manifest.dsse.json\` is a DSSE envelope (Ed25519) over an in-toto statement that names the SHA-256 of \`manifest.json\`.
+2. \`manifest.json\` names every other file with its SHA-256, size and count of rows. Nothing else may be in the pack.
+${kind === 'soc2' ? SOC2_STEPS : ACCESS_STEPS}
+\`omissions\` in the manifest names what had to be left out. Where it is not empty, the pack is partial.
+`;
+}
+
+const SOC2_STEPS = `3. \`log/v1/.../seg/*.jsonl.gz\` holds one audit entry a line, in RFC 8785 form. Leaf = SHA-256(0x00, line). Each entry names
+   the leaf before it in \`prev\` and its own place in \`seq\`; the leaves make the tree of RFC 6962.
+4. \`head.checkpoint\` in the manifest is a signed note (C2SP) over the size and root of that tree. Fold the leaves and compare.
+   Where \`log/frontier.json\` exists, it is the tree before the first segment of the pack.
+5. \`populations/<name>.completeness.json\` with source \`log\` names actions: the population is every entry of the window with
+   one of them, no more and no fewer. Filter the log and compare \`seq\` and \`leaf\` line by line.
+   Source \`database\`: run \`<name>.query.sql\` yourself and compare.
+6. To sample, pick row numbers; they are the first column of every table and do not change from one build to the next.
+`;
+
+const ACCESS_STEPS = `3. \`data/<store>.json\` and \`.csv\` hold the same rows: everything that one store has of the person.
+4. \`processing.json\` says what the data are for, how long they are kept, where they lie and where they come from.
+   The audit log itself is not in this pack, because it speaks of other people too.
+`;

@@ -1,0 +1,249 @@
+import type { Checkpoint } from '#schema/checkpoint.ts';
+import { ZERO_PREV } from '#schema/audit-event.ts';
+import { Frontier, type FrontierState } from '#schema/merkle.ts';
+import type { NoteVerifier } from '#schema/signed-note.ts';
+import type { Segment } from '../segment.ts';
+import type { FileSource } from './file-source.ts';
+import { folderOf, listLog, type LogFiles, type LogPlace } from './log-files.ts';
+import { outsideHeads, type OutsideHeads } from './log-heads.ts';
+import { checkManifest, discontinuity, type CheckedManifest } from './manifest-check.ts';
+import { createFindings, reasonOf, type CheckedLog, type Findings } from './report.ts';
+import { checkSegment, MAX_PACKED_BYTES } from './segment-check.ts';
+
+/** What is asked of a log. */
+export interface LogQuestion {
+  readonly source: FileSource;
+  readonly log: LogPlace;
+  readonly keys: readonly NoteVerifier[];
+  /** Verified checkpoints from outside of the archive; those of other logs are passed over. */
+  readonly heads: readonly Checkpoint[];
+  /** The tree before the first segment, where the archive does not begin at the first entry. */
+  readonly start?: FrontierState;
+  /** Is given each segment that was found in order. */
+  readonly onSegment?: (segment: Segment) => Promise<void> | void;
+  /** Is told how much of the log is done, from 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/** What was found. */
+export interface LogAnswer extends CheckedLog {
+  readonly files: number;
+  readonly segments: number;
+  readonly entries: number;
+  readonly assumptions: ReadonlySet<string>;
+  /** `ts` of the first entry that was checked. */
+  readonly firstTs: string | null;
+  /** `ts` of the last one. */
+  readonly lastTs: string | null;
+}
+
+const MAX_MANIFEST_BYTES = 64 * 1024;
+
+/** A log on the way from its first manifest to its last. */
+interface Walk {
+  readonly question: LogQuestion;
+  readonly files: LogFiles;
+  readonly findings: Findings;
+  readonly heads: OutsideHeads;
+  /** Null behind a gap or a fault: there the entries can no more be joined to what was signed. */
+  frontier: Frontier | null;
+  prev: string;
+  /** Null at the beginning, and behind a manifest that is missing or broken. */
+  before: CheckedManifest | null;
+  /** Entries up to the end of the last good manifest; null where the newest one is broken. */
+  size: number | null;
+  origin: string;
+  /** The end of the last segment that was found in order. */
+  proven: { readonly size: number; readonly root: string };
+  segments: number;
+  entries: number;
+  firstTs: string | null;
+  lastTs: string | null;
+}
+
+/**
+ * Checks every manifest and segment of a log in their order, holding one segment at a time. The first fault is named by
+ * its file and entry; behind it only what can be missing is still looked for.
+ */
+export async function verifyLog(question: LogQuestion): Promise<LogAnswer> {
+  const walk = await begin(question);
+  const numbers = [...walk.files.manifests.keys()].toSorted((left, right) => left - right);
+  if (numbers.length === 0) noManifest(walk);
+  for (const [index, number] of numbers.entries()) {
+    await visit(walk, number, index === 0 ? null : (numbers[index - 1] ?? null));
+    question.onProgress?.((index + 1) / numbers.length);
+  }
+  judgeUnnamedSegments(walk, numbers);
+  walk.heads.ending(walk.size);
+  return answerOf(walk);
+}
+
+async function begin(question: LogQuestion): Promise<Walk> {
+  const { source, log, heads, start } = question;
+  const findings = createFindings();
+  const files = await listLog(source, log);
+  const suffix = `/audit/${log.tenant}/${log.epoch}`;
+  for (const path of files.strangers) {
+    findings.judge('integrity', 'fail', { file: path, sentence: 'it is no file of a log' });
+  }
+  return {
+    question,
+    files,
+    findings,
+    heads: outsideHeads(heads.filter(({ origin }) => origin.endsWith(suffix)), findings),
+    frontier: Frontier.fromJSON(start),
+    prev: ZERO_PREV,
+    before: null,
+    size: start?.size ?? 0,
+    origin: `?${suffix}`,
+    proven: { size: start?.size ?? 0, root: Frontier.fromJSON(start).root().toString('hex') },
+    segments: 0,
+    entries: 0,
+    firstTs: null,
+    lastTs: null,
+  };
+}
+
+function noManifest({ findings, question }: Walk): void {
+  const place = { file: folderOf(question.log), sentence: 'the log has no manifest' };
+  findings.judge('integrity', 'cannot say', place);
+  findings.judge('completeness', 'cannot say', place);
+}
+
+async function visit(walk: Walk, number: number, previous: number | null): Promise<void> {
+  const path = walk.files.manifests.get(number)?.[0] ?? '';
+  const expected = previous === null ? (walk.question.start === undefined ? 0 : number) : previous + 1;
+  if (number > expected) {
+    walk.findings.judge('completeness', 'fail', { file: path, seq: walk.size, sentence: `manifest ${expected} is missing before it` });
+    lose(walk, `manifest ${expected} is missing, so what follows cannot be joined to it`);
+  }
+  const checked = await readManifest(walk, number);
+  if (checked === null) {
+    lose(walk, 'the manifest is broken');
+    walk.size = null;
+    return;
+  }
+  const isFollowing = walk.before !== null || (number === 0 && previous === null);
+  const fault = isFollowing ? discontinuity(checked, walk.before) : null;
+  if (fault !== null) walk.findings.judge('integrity', 'fail', { file: path, seq: checked.manifest.first_seq, sentence: fault });
+  if (walk.question.start !== undefined && previous === null) startLate(walk, checked);
+  await visitSegment(walk, checked);
+  walk.before = checked;
+  walk.size = checked.manifest.size_after;
+  walk.origin = checked.manifest.origin;
+}
+
+/** Entries behind this place are joined to no tree, thus to no signature. */
+function lose(walk: Walk, sentence: string): void {
+  walk.findings.judge('integrity', 'cannot say', { seq: walk.size, sentence });
+  walk.frontier = null;
+  walk.before = null;
+}
+
+/** What stands before the first segment is proved by the root behind it; only the chain's last leaf is taken from it. */
+function startLate(walk: Walk, { manifest }: CheckedManifest): void {
+  walk.prev = manifest.first_prev;
+  const tree = walk.frontier;
+  if (tree?.size === manifest.size_before && tree.root().toString('hex') === manifest.root_before) return;
+  walk.findings.judge('integrity', 'fail', { seq: manifest.first_seq, sentence: 'the given tree is not the one before the first segment' });
+}
+
+async function readManifest(walk: Walk, number: number): Promise<CheckedManifest | null> {
+  const paths = walk.files.manifests.get(number) ?? [];
+  const good: { path: string; checked: CheckedManifest }[] = [];
+  for (const path of paths) {
+    const checked = await tryManifest(walk, path);
+    if (typeof checked !== 'string') good.push({ path, checked });
+    else walk.findings.judge('integrity', 'fail', { file: path, seq: walk.size, sentence: `manifest: ${checked}` });
+  }
+  const [first, second] = good;
+  if (first !== undefined && second !== undefined) {
+    walk.findings.judge('integrity', 'fail', {
+      file: second.path,
+      seq: walk.size,
+      sentence: `the log forks: ${first.path} was signed under the same number`,
+    });
+  }
+  return first?.checked ?? null;
+}
+
+async function tryManifest({ question }: Walk, path: string): Promise<CheckedManifest | string> {
+  const { source, log, keys } = question;
+  try {
+    return checkManifest(await source.read(path, MAX_MANIFEST_BYTES), { log, name: path, keys });
+  } catch (thrown) {
+    return reasonOf(thrown);
+  }
+}
+
+async function visitSegment(walk: Walk, { manifest }: CheckedManifest): Promise<void> {
+  const { question, findings } = walk;
+  const path = question.log.root + manifest.segment.key;
+  const given = walk.files.segments.get(manifest.number) ?? [];
+  for (const other of given.filter((name) => name !== path)) {
+    findings.judge('integrity', 'fail', { file: other, seq: manifest.first_seq, sentence: 'no manifest names this segment' });
+  }
+  if (!given.includes(path)) {
+    const place = { file: path, seq: manifest.first_seq };
+    findings.judge('completeness', 'fail', { ...place, sentence: `the segment of entries ${manifest.first_seq} to ${manifest.size_after - 1} is missing` });
+    lose(walk, 'a segment is missing, so what follows cannot be joined to it');
+    return;
+  }
+  if (walk.frontier === null || findings.judged.integrity.verdict === 'fail') return;
+  await foldSegment(walk, { manifest, path, frontier: walk.frontier });
+}
+
+async function foldSegment(
+  walk: Walk,
+  { manifest, path, frontier }: { manifest: CheckedManifest['manifest']; path: string; frontier: Frontier },
+): Promise<void> {
+  const { question, findings } = walk;
+  const before = Frontier.fromJSON(frontier.toJSON());
+  const packed = await question.source.read(path, MAX_PACKED_BYTES).catch((thrown: unknown) => reasonOf(thrown));
+  const checked = typeof packed === 'string' ? { seq: manifest.first_seq, sentence: packed } : await checkSegment(packed, manifest, { frontier, prev: walk.prev });
+  if (!('segment' in checked)) {
+    findings.judge('integrity', 'fail', { file: path, seq: checked.seq, sentence: checked.sentence });
+    return;
+  }
+  const { segment } = checked;
+  walk.heads.passing(before, segment.leaves);
+  walk.prev = segment.lastLeaf;
+  walk.proven = { size: manifest.size_after, root: manifest.root_after };
+  walk.firstTs ??= segment.entries[0]?.event.ts ?? null;
+  walk.lastTs = segment.entries.at(-1)?.event.ts ?? null;
+  walk.segments += 1;
+  walk.entries += segment.entries.length;
+  await question.onSegment?.(segment);
+}
+
+/** A segment that is put before its manifest is put stands alone for a moment; any other one never does. */
+function judgeUnnamedSegments({ files, findings }: Walk, numbers: readonly number[]): void {
+  const last = numbers.at(-1) ?? -1;
+  for (const [number, paths] of files.segments) {
+    if (files.manifests.has(number)) continue;
+    const [file = ''] = paths;
+    if (number === last + 1 && paths.length === 1) {
+      findings.assume(`${file} has no manifest yet; it was not looked at`);
+    } else findings.judge('completeness', 'fail', { file, sentence: 'the manifest of this segment is missing' });
+  }
+}
+
+function answerOf(walk: Walk): LogAnswer {
+  const { findings, files } = walk;
+  const { integrity, completeness } = findings.judged;
+  const changed = integrity.verdict === 'fail' && completeness.verdict === 'pass';
+  return {
+    origin: walk.origin,
+    ...walk.proven,
+    integrity,
+    completeness: changed
+      ? { verdict: 'cannot say', place: { file: null, seq: null, row: null, sentence: 'what stands there was changed, so nobody can tell what is missing' } }
+      : completeness,
+    files: [...files.manifests.values(), ...files.segments.values()].flat().length + files.strangers.length,
+    segments: walk.segments,
+    entries: walk.entries,
+    assumptions: findings.assumptions,
+    firstTs: walk.firstTs,
+    lastTs: walk.lastTs,
+  };
+}
