@@ -17,7 +17,11 @@ const COALESCE_MS = 10_000;
 const MOST_REMEMBERED = 10_000;
 
 /** Records a refusal in the audit log of the tenant; the caller gets her answer also where that fails. */
-export async function recordRefusal(refusals: RefusalLog, ctx: RequestContext, { action, code }: Refusal): Promise<void> {
+export async function recordRefusal(
+  refusals: RefusalLog,
+  ctx: RequestContext,
+  { action, code }: Refusal,
+): Promise<void> {
   const key = `${ctx.tenant.tenant} ${ctx.tenant.actor.id} ${code}`;
   const nowMs = Date.now();
   const recent = refusals.get(key);
@@ -29,7 +33,11 @@ export async function recordRefusal(refusals: RefusalLog, ctx: RequestContext, {
   refusals.set(key, { untilMs: nowMs + COALESCE_MS, suppressed: 0 });
   if (refusals.size > MOST_REMEMBERED) refusals.delete(refusals.keys().next().value ?? '');
   const resource = { type: 'gateway', id: 'graphql', name: null };
-  const context = { code, ...(ctx.tenant.client === null ? {} : { client: ctx.tenant.client }), suppressed: recent?.suppressed ?? 0 };
+  const context = {
+    code,
+    ...(ctx.tenant.client === null ? {} : { client: ctx.tenant.client }),
+    suppressed: recent?.suppressed ?? 0,
+  };
   await recordAudit(ctx, { action, resource, context, outcome: 'denied' }).catch((error: unknown) =>
     logError(asTenonError(error), ctx.tenant.requestId),
   );

@@ -3,7 +3,13 @@ import type { Config } from '#schema/config.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
 import { ensureDatabase, ensureRoles, migrateDatabase } from '#kit/database-setup.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '#kit/embedded-postgres.ts';
-import { databasesOf, embeddedDataDir, embeddedSettings, makeRolePasswords, type SettingsFor } from '#kit/embedded-stores.ts';
+import {
+  databasesOf,
+  embeddedDataDir,
+  embeddedSettings,
+  makeRolePasswords,
+  type SettingsFor,
+} from '#kit/embedded-stores.ts';
 
 /** The databases of this machine, ready to be opened, with addresses for each role. */
 export interface EmbeddedStores {
@@ -13,7 +19,11 @@ export interface EmbeddedStores {
 }
 
 /** Starts the embedded PostgreSQL and brings every database to the newest migration; a second start finds all as it was. */
-export async function startEmbeddedStores(config: Config, keys: ContextKeys, log: (line: string) => void): Promise<EmbeddedStores> {
+export async function startEmbeddedStores(
+  config: Config,
+  keys: ContextKeys,
+  log: (line: string) => void,
+): Promise<EmbeddedStores> {
   mkdirSync(config.home, { recursive: true, mode: 0o711 });
   const postgres = await startEmbeddedPostgres({ dataDir: embeddedDataDir(config), durable: true, log });
   try {

@@ -39,7 +39,8 @@ export function mountGraphql(server: FastifyInstance, apollo: ApolloServer<Gatew
     method: ['GET', 'POST'],
     url: '/graphql',
     handler: async (req, reply) => {
-      if (wantsGraphiql(req, parts)) return reply.type('text/html').send(renderGraphiQL({ title: 'Tenon', endpoint: '/graphql' }));
+      if (wantsGraphiql(req, parts))
+        return reply.type('text/html').send(renderGraphiQL({ title: 'Tenon', endpoint: '/graphql' }));
       const origin = originOf(req);
       reply.header('x-request-id', origin.requestId);
       try {
@@ -56,7 +57,11 @@ interface Endpoint {
   readonly parts: GatewayParts;
 }
 
-async function answer(req: FastifyRequest, origin: RequestOrigin, { apollo, parts }: Endpoint): Promise<HTTPGraphQLResponse> {
+async function answer(
+  req: FastifyRequest,
+  origin: RequestOrigin,
+  { apollo, parts }: Endpoint,
+): Promise<HTTPGraphQLResponse> {
   const started = performance.now();
   const request = await useTenancy(parts.platform, req, origin);
   const operation = await refusalsRecorded(parts.refusals, { request }, () =>
@@ -67,7 +72,10 @@ async function answer(req: FastifyRequest, origin: RequestOrigin, { apollo, part
     httpGraphQLRequest: httpRequest(req, operation),
     context: async () => ({ request }),
   });
-  parts.metrics.observe(request.tenant.tier, { status: response.status ?? 200, seconds: (performance.now() - started) / 1000 });
+  parts.metrics.observe(request.tenant.tier, {
+    status: response.status ?? 200,
+    seconds: (performance.now() - started) / 1000,
+  });
   return response;
 }
 
@@ -116,5 +124,7 @@ function sendRefusal(reply: FastifyReply, thrown: unknown, requestId: string): F
 
 function wantsGraphiql(req: FastifyRequest, parts: GatewayParts): boolean {
   const page = req.method === 'GET' && (req.headers.accept ?? '').includes('text/html');
-  return page && parts.platform.config.profile !== 'production' && (req.query as { query?: unknown }).query === undefined;
+  return (
+    page && parts.platform.config.profile !== 'production' && (req.query as { query?: unknown }).query === undefined
+  );
 }

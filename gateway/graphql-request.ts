@@ -25,7 +25,9 @@ function readBody(req: FastifyRequest): Record<string, unknown> {
     fail('UNSUPPORTED_MEDIA_TYPE', 'not JSON', { hint: 'Send application/json.' });
   }
   const body = parseJson(Buffer.isBuffer(req.body) ? req.body.toString('utf8') : '', 'The body');
-  return isObject(body) ? body : fail('BAD_REQUEST', 'body no object', { hint: 'The body must be a JSON object; batches are not taken.' });
+  return isObject(body)
+    ? body
+    : fail('BAD_REQUEST', 'body no object', { hint: 'The body must be a JSON object; batches are not taken.' });
 }
 
 function readParameters(query: Record<string, unknown>): Record<string, unknown> {
@@ -47,7 +49,9 @@ function parseJson(text: string, what: string): unknown {
     return fail('BAD_REQUEST', `${what} is not JSON`, { hint: `${what} is not JSON.` });
   }
   if (HALF_PAIR.test(text) && holdsHalfPair(value)) {
-    fail('BAD_USER_INPUT', `${what} holds half of a surrogate pair`, { hint: `${what} holds a text that is not Unicode.` });
+    fail('BAD_USER_INPUT', `${what} holds half of a surrogate pair`, {
+      hint: `${what} holds a text that is not Unicode.`,
+    });
   }
   return value;
 }

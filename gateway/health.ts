@@ -21,12 +21,18 @@ export function mountHealth(server: FastifyInstance, parts: HealthParts): { drai
     const away = draining ? ['draining'] : await storesAway(parts.platform);
     return reply.status(away.length === 0 ? 200 : 503).send({ ready: away.length === 0, away });
   });
-  server.get('/metrics', async (_req, reply) => reply.type('text/plain; version=0.0.4').send(await parts.metrics.text()));
+  server.get('/metrics', async (_req, reply) =>
+    reply.type('text/plain; version=0.0.4').send(await parts.metrics.text()),
+  );
   server.get('/status', async (req, reply) => {
     const tiers = await parts.metrics.status();
-    return (req.headers.accept ?? '').includes('text/html') ? reply.type('text/html; charset=utf-8').send(statusPage(tiers)) : reply.send({ tiers });
+    return (req.headers.accept ?? '').includes('text/html')
+      ? reply.type('text/html; charset=utf-8').send(statusPage(tiers))
+      : reply.send({ tiers });
   });
-  server.get('/.well-known/tenon/keys', async (_req, reply) => reply.send({ keys: [{ verifierKey: parts.verifierKey, algorithm: 'Ed25519' }] }));
+  server.get('/.well-known/tenon/keys', async (_req, reply) =>
+    reply.send({ keys: [{ verifierKey: parts.verifierKey, algorithm: 'Ed25519' }] }),
+  );
   return {
     drain: () => {
       draining = true;
@@ -52,5 +58,11 @@ async function answersInTime(ask: () => Promise<unknown>): Promise<boolean> {
   const late = new Promise<boolean>((resolve) => {
     timeout.addEventListener('abort', () => resolve(false), { once: true });
   });
-  return Promise.race([ask().then(() => true, () => false), late]);
+  return Promise.race([
+    ask().then(
+      () => true,
+      () => false,
+    ),
+    late,
+  ]);
 }

@@ -34,7 +34,10 @@ async function startEmbedded(config: Config): Promise<Stop> {
     const stores = await startEmbeddedStores(config, keys, (line) => log('info', line));
     stops.push(() => stores.postgres.stop());
     const { gateway, databases, platform } = await openGateway(config, keys, stores.settingsFor('tenon_app'));
-    stops.push(() => databases.close(), () => gateway.close());
+    stops.push(
+      () => databases.close(),
+      () => gateway.close(),
+    );
     const worker = startWorker(config, stores);
     stops.push(() => endChild(worker));
     await ensureDemoTenants(platform);
@@ -61,7 +64,12 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
   const databases = await openDatabases({ ...stores, keys, entities: subgraphs.flatMap(({ entities }) => entities) });
   try {
     await refuseUnsafe(config, databases);
-    const platform: Platform = { config, databases, clock: () => new Date(), publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
+    const platform: Platform = {
+      config,
+      databases,
+      clock: () => new Date(),
+      publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
+    };
     const gateway = await startGateway({
       platform,
       subgraphs,
@@ -70,7 +78,9 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
       verifierKey: readSigningKey(config).verifierKey,
     });
     // A copy that is behind misleads nobody, since the cell decides; no start has to wait for it.
-    reconcileDirectory(platform).catch((error: unknown) => log('warn', 'the directory was not compared with the cells', { reason: String(error) }));
+    reconcileDirectory(platform).catch((error: unknown) =>
+      log('warn', 'the directory was not compared with the cells', { reason: String(error) }),
+    );
     return { gateway, databases, platform };
   } catch (error) {
     await databases.close();
@@ -95,9 +105,14 @@ function startWorker(config: Config, stores: EmbeddedStores): ChildProcess {
     PORT: '0',
   });
   // Not a member of the terminal's group: Ctrl-C reaches the parent alone, which ends its children in order.
-  const worker = fork(fileOf('../compliance/main.ts'), { execArgv: ['--import', 'tsx'], env: environment, detached: true });
+  const worker = fork(fileOf('../compliance/main.ts'), {
+    execArgv: ['--import', 'tsx'],
+    env: environment,
+    detached: true,
+  });
   worker.once('exit', (code) => {
-    if (code !== 0) log('error', 'the compliance worker ended; audit events wait in the outbox until the next start', { code });
+    if (code !== 0)
+      log('error', 'the compliance worker ended; audit events wait in the outbox until the next start', { code });
   });
   return worker;
 }

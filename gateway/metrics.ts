@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Counter, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { TIERS, type Tier } from '#schema/tenant-context.ts';
 
 /** The deck's promise to each tier: p99 in seconds, availability as a share. */
@@ -23,6 +23,8 @@ export interface TierStatus {
 /** The gateway's measurements; labels are tiers, never tenants, so their number is bounded. */
 export interface GatewayMetrics {
   observe(tier: Tier, request: { readonly status: number; readonly seconds: number }): void;
+  /** Whether budgets come out of this process's memory since their shared store is away. */
+  budgetStoreAway(away: boolean): void;
   /** Prometheus text. */
   text(): Promise<string>;
   status(): Promise<TierStatus[]>;
@@ -45,7 +47,13 @@ export function newGatewayMetrics(): GatewayMetrics {
     labelNames: ['tier'] as const,
     registers: [registry],
   });
+  const storeAway = new Gauge({
+    name: 'tenon_budget_store_away',
+    help: '1 while budgets are not shared because Redis does not answer.',
+    registers: [registry],
+  });
   return {
+    budgetStoreAway: (away) => storeAway.set(away ? 1 : 0),
     observe: (tier, request) => {
       seconds.observe({ tier }, request.seconds);
       if (request.status >= 500) failures.inc({ tier });
@@ -68,7 +76,9 @@ function tierStatus(tier: Tier, times: readonly Sample[], failures: readonly Sam
   const own = times.filter((sample) => sample.labels['tier'] === tier);
   const requests = own.find((sample) => sample.metricName?.endsWith('_count') === true)?.value ?? 0;
   const failed = failures.find((sample) => sample.labels['tier'] === tier)?.value ?? 0;
-  const within = own.find((sample) => sample.metricName?.endsWith('_bucket') === true && sample.value >= requests * 0.99);
+  const within = own.find(
+    (sample) => sample.metricName?.endsWith('_bucket') === true && sample.value >= requests * 0.99,
+  );
   return {
     tier,
     requests,

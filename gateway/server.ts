@@ -5,6 +5,7 @@ import type { Subgraph } from '#kit/define-subgraph.ts';
 import { listen, newHttpServer } from '#kit/http-server.ts';
 import { mountRoutes } from '#kit/mount-routes.ts';
 import type { Platform } from '#kit/request-context.ts';
+import type { Config } from '#schema/config.ts';
 import { TenonError } from '#schema/errors.ts';
 import { readCostSchema, type CostSchema } from './cost-schema.ts';
 import { recordRefusal, type RefusalLog } from './decisions.ts';
@@ -15,7 +16,8 @@ import { loadPersistedOperations, type PersistedOperations } from './persisted-o
 import { mountRemoteRoutes } from './remote-routes.ts';
 import { localLink, remoteLink, type RemoteLink } from './subgraph-link.ts';
 import { newGateway } from './supergraph.ts';
-import { newTenantBuckets } from './token-bucket.ts';
+import { newRedisBuckets } from './redis-buckets.ts';
+import { newTenantBuckets, type TenantBudgets } from './token-bucket.ts';
 import { OPERATION_LIMITS, type QueryBudget } from './use-query-budget.ts';
 import { useTenancy } from './use-tenancy.ts';
 
@@ -54,7 +56,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const { config } = options.platform;
   const server = newHttpServer(options.platform);
   const links = remoteLinks(options.platform);
-  const parts = gatewayParts(options, links);
+  const metrics = newGatewayMetrics();
+  const { budgets, closeBudgets } = openBudgets(config, metrics);
+  const parts = gatewayParts(options, { links, metrics, budgets });
   const apollo = newApolloServer(parts);
   await apollo.start();
   await parts.loadOperations();
@@ -68,14 +72,34 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       health.drain();
       await server.close();
       await apollo.stop();
+      closeBudgets();
       await Promise.all([...links.values()].map((link) => link.close()));
     },
   };
 }
 
-function gatewayParts(options: GatewayOptions, links: ReadonlyMap<string, RemoteLink>): GatewayParts {
+interface Shared {
+  readonly links: ReadonlyMap<string, RemoteLink>;
+  readonly metrics: GatewayMetrics;
+  readonly budgets: TenantBudgets;
+}
+
+/** Shared by all gateways where they have a Redis, else this one's own. */
+function openBudgets(
+  { redisUrl }: Config,
+  metrics: GatewayMetrics,
+): { budgets: TenantBudgets; closeBudgets: () => void } {
+  if (redisUrl === null) return { budgets: newTenantBuckets(), closeBudgets: () => undefined };
+  const budgets = newRedisBuckets({ url: redisUrl, onChange: (away) => metrics.budgetStoreAway(away) });
+  return { budgets, closeBudgets: budgets.close };
+}
+
+function gatewayParts(options: GatewayOptions, { links, metrics, budgets }: Shared): GatewayParts {
   const local = new Map(options.subgraphs.map((subgraph) => [subgraph.name, localLink(subgraph)]));
-  const gateway = newGateway(options.supergraphSdl, (name) => links.get(name) ?? local.get(name) ?? unknownSubgraph(name));
+  const gateway = newGateway(
+    options.supergraphSdl,
+    (name) => links.get(name) ?? local.get(name) ?? unknownSubgraph(name),
+  );
   let costs: CostSchema = readCostSchema(options.supergraphSdl);
   let schema: GraphQLSchema | undefined;
   let operations: PersistedOperations | undefined;
@@ -91,11 +115,14 @@ function gatewayParts(options: GatewayOptions, links: ReadonlyMap<string, Remote
     operations: () => operations ?? unavailable('persisted operations are not loaded'),
     loadOperations: async () => {
       const { operationsFolder: folder } = options;
-      operations = await loadPersistedOperations({ folder, schema: schema ?? unavailable('the supergraph is not loaded') });
+      operations = await loadPersistedOperations({
+        folder,
+        schema: schema ?? unavailable('the supergraph is not loaded'),
+      });
     },
-    metrics: newGatewayMetrics(),
+    metrics,
     budget: {
-      buckets: newTenantBuckets(),
+      buckets: budgets,
       limits: OPERATION_LIMITS,
       costs: () => costs,
       nowMs: () => performance.now(),
@@ -106,7 +133,9 @@ function gatewayParts(options: GatewayOptions, links: ReadonlyMap<string, Remote
 
 function remoteLinks({ config }: Platform): Map<string, RemoteLink> {
   const addresses = config.subgraphs === 'local' ? {} : config.subgraphs;
-  return new Map(Object.entries(addresses).map(([name, url]) => [name, remoteLink({ url, timeoutMs: config.requestTimeoutMs })]));
+  return new Map(
+    Object.entries(addresses).map(([name, url]) => [name, remoteLink({ url, timeoutMs: config.requestTimeoutMs })]),
+  );
 }
 
 /** The REST doors of the subgraphs: those in this process are entered here, the others through their own server. */

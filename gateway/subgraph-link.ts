@@ -8,16 +8,14 @@ import { executeSubgraph, type SubgraphResult } from '#kit/subgraph-execution.ts
 import { injectTrace } from '#kit/tenant-trace.ts';
 import { ERRORS, type ErrorCode } from '#schema/errors.ts';
 
-
 type ProcessOptions = Parameters<GraphQLDataSource<GatewayContext>['process']>[0];
-type GatewayResponse = Awaited<ReturnType<GraphQLDataSource<GatewayContext>['process']>>;
 
 /** Returns the link to a subgraph in this process: the plan's parsed document runs at once, nothing is serialised. */
 export function localLink(subgraph: Subgraph): GraphQLDataSource<GatewayContext> {
   return {
     process: async (options) => {
       const result = await executeSubgraph(subgraph, operationOf(options), contextOf(options));
-      return asResponse(result);
+      return result;
     },
   };
 }
@@ -33,7 +31,11 @@ const CONNECTIONS = 64;
 /** Returns the link to a subgraph in another process; the signed tenant context goes with every call. */
 export function remoteLink(address: { readonly url: string; readonly timeoutMs: number }): RemoteLink {
   const url = new URL(address.url);
-  const pool = new Pool(url.origin, { connections: CONNECTIONS, headersTimeout: address.timeoutMs, bodyTimeout: address.timeoutMs });
+  const pool = new Pool(url.origin, {
+    connections: CONNECTIONS,
+    headersTimeout: address.timeoutMs,
+    bodyTimeout: address.timeoutMs,
+  });
   const path = `${url.pathname.replace(/\/$/, '')}/graphql`;
   return {
     process: async (options) => {
@@ -43,19 +45,26 @@ export function remoteLink(address: { readonly url: string; readonly timeoutMs: 
         const { body } = await pool.request({
           path,
           method: 'POST',
-          headers: injectTrace({ 'content-type': 'application/json', ...contextHeaders(ctx.tenant, ctx.databases.keys) }),
+          headers: injectTrace({
+            'content-type': 'application/json',
+            ...contextHeaders(ctx.tenant, ctx.databases.keys),
+          }),
           body: JSON.stringify({ query, variables, operationName }),
         });
-        return asResponse((await body.json()) as SubgraphResult);
+        return (await body.json()) as SubgraphResult;
       } catch (error) {
-        return asResponse({ errors: [transportError(error)] });
+        return { errors: [transportError(error)] };
       }
     },
     close: () => pool.close(),
   };
 }
 
-function operationOf(options: ProcessOptions): { document: DocumentNode; variables?: Record<string, unknown>; operationName?: string } {
+function operationOf(options: ProcessOptions): {
+  document: DocumentNode;
+  variables?: Record<string, unknown>;
+  operationName?: string;
+} {
   const planned = 'document' in options ? options.document : undefined;
   const { query, variables, operationName } = options.request;
   return {
@@ -69,12 +78,9 @@ function contextOf(options: ProcessOptions): RequestContext {
   return (options.context as GatewayContext).request;
 }
 
-function asResponse(result: SubgraphResult): GatewayResponse {
-  return result as GatewayResponse;
-}
-
 function transportError(error: unknown) {
   const name = (error as Error).name;
-  const code: ErrorCode = name === 'HeadersTimeoutError' || name === 'BodyTimeoutError' ? 'GATEWAY_TIMEOUT' : 'SERVICE_UNAVAILABLE';
+  const code: ErrorCode =
+    name === 'HeadersTimeoutError' || name === 'BodyTimeoutError' ? 'GATEWAY_TIMEOUT' : 'SERVICE_UNAVAILABLE';
   return { message: ERRORS[code].message, extensions: { code } };
 }

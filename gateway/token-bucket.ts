@@ -52,17 +52,20 @@ export function newBucket(limits: TierLimits, nowMs: number): Bucket {
  * nothing; the bucket goes on filling from the new time.
  */
 export function reserve(bucket: Bucket, cost: number, nowMs: number): { bucket: Bucket; status: BucketStatus } {
-  checkPoints(cost);
-  if (cost > bucket.limits.capacity) {
-    const { capacity } = bucket.limits;
-    fail('COST_ESTIMATED_TOO_EXPENSIVE', `cost ${cost} above capacity ${capacity}`, {
-      hint: `It is estimated at ${cost} points; the budget holds ${capacity}.`,
-    });
-  }
+  checkAffordable(cost, bucket.limits);
   const filled = refilled(bucket, nowMs);
   const allowed = filled.level >= cost;
   const next = allowed ? { ...filled, level: filled.level - cost } : filled;
   return { bucket: next, status: statusOf(next, allowed ? null : cost) };
+}
+
+/** Proves that a full bucket could pay the cost; otherwise fails with COST_ESTIMATED_TOO_EXPENSIVE. */
+export function checkAffordable(cost: number, { capacity }: TierLimits): void {
+  checkPoints(cost);
+  if (cost <= capacity) return;
+  fail('COST_ESTIMATED_TOO_EXPENSIVE', `cost ${cost} above capacity ${capacity}`, {
+    hint: `It is estimated at ${cost} points; the budget holds ${capacity}.`,
+  });
 }
 
 /**
@@ -107,11 +110,26 @@ export interface Reservation {
   readonly status: BucketStatus;
 }
 
-/** The buckets of all tenants that this process serves. */
-export interface TenantBuckets {
+/** What is asked of a tenant's bucket. */
+export interface ReserveRequest {
+  readonly tenantId: string;
+  readonly limits: TierLimits;
+  readonly cost: number;
+  /** By a clock of this process. */
+  readonly nowMs: number;
+}
+
+/** The budgets of all tenants, wherever they are kept. */
+export interface TenantBudgets {
   /** Reserves like `reserve`, in the tenant's own bucket; a refused reservation holds 0 points. */
-  reserve(request: { tenantId: string; limits: TierLimits; cost: number; nowMs: number }): Reservation;
+  reserve(request: ReserveRequest): Promise<Reservation> | Reservation;
   /** Settles like `settle`, once: again changes nothing. Returns the status after it. */
+  settle(reservation: Reservation, actual: number, nowMs: number): Promise<BucketStatus> | BucketStatus;
+}
+
+/** Budgets in the memory of this process. */
+export interface TenantBuckets extends TenantBudgets {
+  reserve(request: ReserveRequest): Reservation;
   settle(reservation: Reservation, actual: number, nowMs: number): BucketStatus;
   /** Tenants held now. */
   readonly size: number;

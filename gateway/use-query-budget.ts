@@ -7,11 +7,11 @@ import { toGraphqlError } from './use-error-masking.ts';
 import { checkLimits, type OperationLimits } from './operation-limits.ts';
 import { actualCost, estimateCost, fragmentsOf, type CostInput } from './query-cost.ts';
 import { costExtension, rateLimitHeaders } from './rate-limit-headers.ts';
-import { TIER_LIMITS, type Reservation, type TenantBuckets } from './token-bucket.ts';
+import { TIER_LIMITS, type Reservation, type TenantBudgets } from './token-bucket.ts';
 
 /** What the budget step needs. */
 export interface QueryBudget {
-  readonly buckets: TenantBuckets;
+  readonly buckets: TenantBudgets;
   readonly limits: OperationLimits;
   /** The costs of the supergraph that is loaded now. */
   readonly costs: () => CostSchema;
@@ -51,7 +51,7 @@ async function reserve(budget: QueryBudget, rc: GraphQLRequestContextDidResolveO
     if (cost > limits.maxQueryCost) {
       fail('COST_ESTIMATED_TOO_EXPENSIVE', `estimated ${cost}`, { hint: `It is estimated at ${cost} points; at most ${limits.maxQueryCost} are allowed.` });
     }
-    const reservation = budget.buckets.reserve({ tenantId: tenant.tenant, limits, cost, nowMs: budget.nowMs() });
+    const reservation = await budget.buckets.reserve({ tenantId: tenant.tenant, limits, cost, nowMs: budget.nowMs() });
     rc.contextValue.spending = { requested: cost, reservation };
     if (!reservation.status.allowed) await refuse(budget, rc.contextValue, reservation);
   } catch (error) {
@@ -70,7 +70,7 @@ async function settle(budget: QueryBudget, rc: GraphQLRequestContextWillSendResp
   if (body.kind !== 'single' || spending === undefined) return;
   const { allowed } = spending.reservation.status;
   const actual = allowed ? actualOf(budget, rc, body.singleResult.data) : null;
-  const settled = budget.buckets.settle(spending.reservation, actual ?? 0, budget.nowMs());
+  const settled = await budget.buckets.settle(spending.reservation, actual ?? 0, budget.nowMs());
   const status = allowed ? settled : spending.reservation.status;
   for (const [name, value] of Object.entries(rateLimitHeaders(status))) http.headers.set(name, value);
   body.singleResult.extensions = { ...body.singleResult.extensions, cost: costExtension(status, { requested: spending.requested, actual }) };

@@ -29,7 +29,10 @@ export interface SigningScope {
 const ALGORITHM = 'AWS4-HMAC-SHA256';
 
 /** Returns all headers of the request with its signature (AWS Signature Version 4, service `s3`, whole body hashed). */
-export function signRequest(request: SignableRequest, { credentials, region, now }: SigningScope): Record<string, string> {
+export function signRequest(
+  request: SignableRequest,
+  { credentials, region, now }: SigningScope,
+): Record<string, string> {
   const time = `${now.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
   const headers: Record<string, string> = {
     ...request.headers,
@@ -43,7 +46,10 @@ export function signRequest(request: SignableRequest, { credentials, region, now
   const key = signingKey(credentials, time.slice(0, 8), region);
   const signature = hmac(key, `${ALGORITHM}\n${time}\n${scope}\n${hash('sha256', canonical, 'hex')}`).toString('hex');
   const credential = `Credential=${credentials.accessKeyId}/${scope}`;
-  return { ...headers, authorization: `${ALGORITHM} ${credential},SignedHeaders=${names.join(';')},Signature=${signature}` };
+  return {
+    ...headers,
+    authorization: `${ALGORITHM} ${credential},SignedHeaders=${names.join(';')},Signature=${signature}`,
+  };
 }
 
 /** Returns path and query as they are signed and must be sent: percent-encoded by RFC 3986, the query in its order. */
@@ -52,7 +58,11 @@ export function requestTarget({ path, query }: Pick<SignableRequest, 'path' | 'q
   return search === '' ? canonicalPath(path) : `${canonicalPath(path)}?${search}`;
 }
 
-function canonicalRequest(request: SignableRequest, headers: Readonly<Record<string, string>>, names: readonly string[]): string {
+function canonicalRequest(
+  request: SignableRequest,
+  headers: Readonly<Record<string, string>>,
+  names: readonly string[],
+): string {
   return [
     request.method,
     canonicalPath(request.path),
@@ -70,15 +80,24 @@ function canonicalPath(path: string): string {
 
 function canonicalQuery(query: Readonly<Record<string, string>>): string {
   const pairs = Object.entries(query).map(([name, value]) => [encode(name), encode(value)] as const);
-  return pairs.toSorted(([left], [right]) => (left < right ? -1 : 1)).map((pair) => pair.join('=')).join('&');
+  return pairs
+    .toSorted(([left], [right]) => (left < right ? -1 : 1))
+    .map((pair) => pair.join('='))
+    .join('&');
 }
 
 function encode(text: string): string {
-  return encodeURIComponent(text).replaceAll(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 function signingKey({ secretAccessKey }: AwsCredentials, day: string, region: string): Buffer {
-  return [day, region, 's3', 'aws4_request'].reduce<Buffer>((key, part) => hmac(key, part), Buffer.from(`AWS4${secretAccessKey}`));
+  return [day, region, 's3', 'aws4_request'].reduce<Buffer>(
+    (key, part) => hmac(key, part),
+    Buffer.from(`AWS4${secretAccessKey}`),
+  );
 }
 
 function hmac(key: Buffer, text: string): Buffer {

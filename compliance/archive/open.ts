@@ -26,13 +26,18 @@ export async function openArchive(url: string, { clock, credentials }: OpenArchi
   if (url.startsWith('file:')) return filesystemArchive({ folder: fileURLToPath(url), clock });
   const address = s3AddressOf(url);
   if (credentials === null) {
-    throw new ConfigError(`AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, but the archive in ${address.bucket} needs them`);
+    throw new ConfigError(
+      `AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, but the archive in ${address.bucket} needs them`,
+    );
   }
   return s3Archive({ address, credentials, clock });
 }
 
 /** Returns the credentials of the settings, or null where they are not set; one without the other is a ConfigError. */
-export function archiveCredentials({ awsAccessKeyId, awsSecretAccessKey }: Pick<Config, 'awsAccessKeyId' | 'awsSecretAccessKey'>): AwsCredentials | null {
+export function archiveCredentials({
+  awsAccessKeyId,
+  awsSecretAccessKey,
+}: Pick<Config, 'awsAccessKeyId' | 'awsSecretAccessKey'>): AwsCredentials | null {
   if (awsAccessKeyId === null && awsSecretAccessKey === null) return null;
   if (awsAccessKeyId === null || awsSecretAccessKey === null) {
     throw new ConfigError('AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are only of use together');
@@ -44,7 +49,8 @@ function s3AddressOf(text: string): S3Address {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol !== 's3:') return refuse('is not a file:// or s3:// URL');
   const region = url.searchParams.get('region') ?? 'us-east-1';
-  if (!BUCKET.test(url.hostname) || url.host !== url.hostname || url.username + url.password !== '') refuse('does not name a bucket alone');
+  if (!BUCKET.test(url.hostname) || url.host !== url.hostname || url.username + url.password !== '')
+    refuse('does not name a bucket alone');
   if (!REGION.test(region)) refuse('names no region');
   const prefix = url.pathname.replaceAll(/^\/+|\/+$/g, '');
   const address = { bucket: url.hostname, region, prefix: prefix === '' ? '' : `${prefix}/` };
@@ -55,10 +61,13 @@ function s3AddressOf(text: string): S3Address {
 function endpointOf(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   const bare = url !== null && url.pathname === '/' && url.search + url.hash + url.username + url.password === '';
-  if (!bare || !['http:', 'https:'].includes(url.protocol)) return refuse('has an endpoint that is not http(s)://host[:port]');
+  if (!bare || !['http:', 'https:'].includes(url.protocol))
+    return refuse('has an endpoint that is not http(s)://host[:port]');
   return url;
 }
 
 function refuse(why: string): never {
-  throw new ConfigError(`an archive ${why}; it takes file:///folder or s3://bucket?endpoint=http://host:port&region=...`);
+  throw new ConfigError(
+    `an archive ${why}; it takes file:///folder or s3://bucket?endpoint=http://host:port&region=...`,
+  );
 }

@@ -21,7 +21,7 @@ export interface VersionListing {
  * version first (ListObjectVersions). A delete marker neither shows nor hides what lies below it.
  */
 export async function* listVersions({ client, prefix, pageSize }: VersionListing): AsyncGenerator<ObjectVersion> {
-  for (let markers: Record<string, string> | null = {}; markers !== null; ) {
+  for (let markers: Record<string, string> | null = {}; markers !== null;) {
     const query = { versions: '', prefix, 'max-keys': String(pageSize), ...markers };
     const answer = await client({ method: 'GET', query });
     if (answer.status !== 200) fail('SERVICE_UNAVAILABLE', `the bucket cannot be listed: ${describeAnswer(answer)}`);
@@ -68,7 +68,10 @@ const ENTITIES: ReadonlyMap<string, string> = new Map([
 
 /** Foreign keys in the bucket may hold anything, and the listing goes on from the last one. */
 function unescape(text: string): string {
-  return text.replaceAll(/&(?:#\d{1,7}|#x[\da-fA-F]{1,6}|[a-z]{2,4});/g, (entity) => ENTITIES.get(entity) ?? characterOf(entity));
+  return text.replaceAll(
+    /&(?:#\d{1,7}|#x[\da-fA-F]{1,6}|[a-z]{2,4});/g,
+    (entity) => ENTITIES.get(entity) ?? characterOf(entity),
+  );
 }
 
 function characterOf(entity: string): string {

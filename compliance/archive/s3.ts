@@ -1,7 +1,14 @@
 import { hash } from 'node:crypto';
 import { fail, TenonError } from '#schema/errors.ts';
 import { checkKey, type Archive, type ArchivedObject } from './archive.ts';
-import { describeAnswer, MAX_S3_BODY_BYTES, s3Client, type S3Answer, type S3Client, type S3ClientOptions } from './s3-client.ts';
+import {
+  describeAnswer,
+  MAX_S3_BODY_BYTES,
+  s3Client,
+  type S3Answer,
+  type S3Client,
+  type S3ClientOptions,
+} from './s3-client.ts';
 import { listVersions, type ObjectVersion } from './s3-versions.ts';
 
 /** The bucket, who writes to it, and what tells the time. */
@@ -37,7 +44,8 @@ export function s3Archive(options: S3ArchiveOptions): Archive {
   const objectOf = (key: string): string => store.prefix + checkKey(key);
   return {
     lockMode: 'COMPLIANCE',
-    put: async (key, bytes, { retainUntil }) => put(store, { key: objectOf(key), bytes, until: wholeSeconds(retainUntil) }),
+    put: async (key, bytes, { retainUntil }) =>
+      put(store, { key: objectOf(key), bytes, until: wholeSeconds(retainUntil) }),
     head: async (key) => {
       const version = await firstVersion(store, objectOf(key));
       return version === null ? null : headOf(store, version);
@@ -114,7 +122,8 @@ async function keep(store: Store, version: ObjectVersion, until: Date): Promise<
 async function lock(store: Store, version: ObjectVersion, until: Date): Promise<void> {
   const { key, versionId, sizeBytes } = version;
   const before = await lockedObject(store, version);
-  if (before.sizeBytes !== sizeBytes) fail('SERVICE_UNAVAILABLE', `the store took ${sizeBytes} bytes and holds ${before.sizeBytes}`);
+  if (before.sizeBytes !== sizeBytes)
+    fail('SERVICE_UNAVAILABLE', `the store took ${sizeBytes} bytes and holds ${before.sizeBytes}`);
   if (before.retainUntil >= until) return;
   const body = Buffer.from(
     `<Retention xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Mode>COMPLIANCE</Mode><RetainUntilDate>${until.toISOString()}</RetainUntilDate></Retention>`,
@@ -153,7 +162,8 @@ async function bytesOf({ client }: Store, { key, versionId, sizeBytes }: ObjectV
   const answer = await client({ method: 'GET', key, query: { versionId } });
   if (answer.status === 404) fail('NOT_FOUND', 'the archive holds no such object');
   if (answer.status !== 200) refused('get', answer);
-  if (answer.body.length !== sizeBytes) fail('SERVICE_UNAVAILABLE', `the store lists ${sizeBytes} bytes and gives ${answer.body.length}`);
+  if (answer.body.length !== sizeBytes)
+    fail('SERVICE_UNAVAILABLE', `the store lists ${sizeBytes} bytes and gives ${answer.body.length}`);
   return answer.body;
 }
 

@@ -121,8 +121,9 @@ async function inTransaction<T>(
     return client.query(statement);
   };
   try {
-    await openTransaction(client, scope);
-    const result = await work(send);
+    const token = databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now());
+    // The first statement travels with the opening; behind one that failed, PostgreSQL refuses it.
+    const [, result] = await Promise.all([openTransaction(client, token), work(send)]);
     open = false;
     if ((await endTransaction(client, 'commit')) !== 'COMMIT') {
       fail('INTERNAL_SERVER_ERROR', 'the transaction was rolled back by an error that was not rethrown');
@@ -141,8 +142,8 @@ async function inTransaction<T>(
  * no name: a named one lives as long as the connection, where injected SQL could put another in its place that gives
  * every later borrower the context of the attacker.
  */
-async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promise<void> {
-  const token = databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now());
+async function openTransaction(client: pg.PoolClient, token: string): Promise<void> {
+  sendTogether(client);
   await Promise.all([
     client.query('begin'),
     client.query(
@@ -154,8 +155,16 @@ async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promi
 
 /** What the work set for the session ends here too, so that no tenant's settings reach the next borrower. */
 async function endTransaction(client: pg.PoolClient, how: 'commit' | 'rollback'): Promise<string> {
+  sendTogether(client);
   const [{ command }] = await Promise.all([client.query(how), client.query('reset all').catch(ignore)]);
   return command;
+}
+
+/** What is said in this turn leaves in one piece: each write of its own costs the system more than the statement in it. */
+function sendTogether(client: pg.PoolClient): void {
+  const { stream } = (client as pg.PoolClient & { readonly connection: pg.Connection }).connection;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
 
 /**

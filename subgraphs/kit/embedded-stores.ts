@@ -75,7 +75,7 @@ export function embeddedSettings(
       region,
       database: urlOf(`cell_${name.replace('-', '_')}`),
       auditDatabase: urlOf(`audit_${name.replace('-', '_')}`),
-      archive: `${archive}/${name}`,
+      archive: withinArchive(archive, name),
     }));
     return { directoryUrl: urlOf('directory'), cells };
   };
@@ -126,4 +126,11 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Each cell has a folder of its own in the archive; an address may carry parameters behind its path. */
+function withinArchive(archive: string, cell: string): string {
+  const url = new URL(archive);
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/${cell}`;
+  return url.href;
 }

@@ -42,15 +42,18 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
   const put = (key = KEY, bytes: Uint8Array = BYTES, retainUntil = later) => archive.put(key, bytes, { retainUntil });
 
   describe('an object', () => {
-    test.each([0, 1, 65_537, 4 * 1024 * 1024])('of %i bytes is read back as it was put, by another process too', async (sizeBytes) => {
-      const bytes = randomBytes(sizeBytes);
-      await put(KEY, bytes);
-      const other = await store.open();
-      expect((await other.get(KEY)).equals(bytes)).toBe(true);
-      expect(await other.head(KEY)).toEqual({ sizeBytes, retainUntil: later });
-      expect(await other.retention(KEY)).toEqual(later);
-      expect(await keysOf(other)).toEqual([KEY]);
-    });
+    test.each([0, 1, 65_537, 4 * 1024 * 1024])(
+      'of %i bytes is read back as it was put, by another process too',
+      async (sizeBytes) => {
+        const bytes = randomBytes(sizeBytes);
+        await put(KEY, bytes);
+        const other = await store.open();
+        expect((await other.get(KEY)).equals(bytes)).toBe(true);
+        expect(await other.head(KEY)).toEqual({ sizeBytes, retainUntil: later });
+        expect(await other.retention(KEY)).toEqual(later);
+        expect(await keysOf(other)).toEqual([KEY]);
+      },
+    );
 
     test('that does not exist has no head and cannot be read, kept or removed', async () => {
       await put(`${KEY}.more`);
@@ -84,7 +87,8 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
       expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
       const winner = results.findIndex(({ status }) => status === 'fulfilled');
       expect((await archive.get(KEY)).toString()).toBe(`writer ${winner}`);
-      for (const result of results) if (result.status === 'rejected') expect(result.reason).toEqual(refused('RETENTION_LOCKED'));
+      for (const result of results)
+        if (result.status === 'rejected') expect(result.reason).toEqual(refused('RETENTION_LOCKED'));
       expect(await keysOf(archive)).toEqual([KEY]);
     });
 
@@ -135,19 +139,34 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
   });
 
   describe('a key', () => {
-    test.each(['', '..', '/etc/passwd', 'a//b', 'a/', '../a', 'a/../../b', 'a/.hidden', 'a\\b', 'a\0b', 'A/b', 'a b', 'é', '-a', 'a%2e', 'a?versionId=x', 'a'.repeat(129)])(
-      '%j is refused by every function',
-      async (key) => {
-        const bad = refused('BAD_USER_INPUT');
-        await expect(put(key)).rejects.toEqual(bad);
-        await expect(archive.get(key)).rejects.toEqual(bad);
-        await expect(archive.head(key)).rejects.toEqual(bad);
-        await expect(archive.remove(key)).rejects.toEqual(bad);
-        await expect(archive.retention(key)).rejects.toEqual(bad);
-        await expect(archive.extendRetention(key, later)).rejects.toEqual(bad);
-        expect(await keysOf(archive)).toEqual([]);
-      },
-    );
+    test.each([
+      '',
+      '..',
+      '/etc/passwd',
+      'a//b',
+      'a/',
+      '../a',
+      'a/../../b',
+      'a/.hidden',
+      'a\\b',
+      'a\0b',
+      'A/b',
+      'a b',
+      'é',
+      '-a',
+      'a%2e',
+      'a?versionId=x',
+      'a'.repeat(129),
+    ])('%j is refused by every function', async (key) => {
+      const bad = refused('BAD_USER_INPUT');
+      await expect(put(key)).rejects.toEqual(bad);
+      await expect(archive.get(key)).rejects.toEqual(bad);
+      await expect(archive.head(key)).rejects.toEqual(bad);
+      await expect(archive.remove(key)).rejects.toEqual(bad);
+      await expect(archive.retention(key)).rejects.toEqual(bad);
+      await expect(archive.extendRetention(key, later)).rejects.toEqual(bad);
+      expect(await keysOf(archive)).toEqual([]);
+    });
   });
 
   describe('listing', () => {

@@ -24,10 +24,20 @@ describe('signRequest', () => {
         'SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,' +
         'Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41',
     );
-    expect(signatureOf({ ...get, query: { lifecycle: '' } })).toContain('=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543');
-    expect(signatureOf({ ...get, query: { prefix: 'J', 'max-keys': '2' } })).toContain('=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7');
+    expect(signatureOf({ ...get, query: { lifecycle: '' } })).toContain(
+      '=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543',
+    );
+    expect(signatureOf({ ...get, query: { prefix: 'J', 'max-keys': '2' } })).toContain(
+      '=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7',
+    );
     const headers = { date: 'Fri, 24 May 2013 00:00:00 GMT', 'x-amz-storage-class': 'REDUCED_REDUNDANCY' };
-    const put: SignableRequest = { ...get, method: 'PUT', path: '/test$file.text', headers, body: Buffer.from('Welcome to Amazon S3.') };
+    const put: SignableRequest = {
+      ...get,
+      method: 'PUT',
+      path: '/test$file.text',
+      headers,
+      body: Buffer.from('Welcome to Amazon S3.'),
+    };
     expect(signatureOf(put)).toContain('=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd');
   });
 
@@ -45,7 +55,10 @@ describe('signRequest', () => {
 
 describe('requestTarget', () => {
   it('encodes what RFC 3986 reserves, keeps the slashes of the path, and sorts the query', () => {
-    const target = requestTarget({ path: "/bucket/a b/c+d'(e)!*", query: { versions: '', 'key-marker': 'a/b&c=d', prefix: 'ä' } });
+    const target = requestTarget({
+      path: "/bucket/a b/c+d'(e)!*",
+      query: { versions: '', 'key-marker': 'a/b&c=d', prefix: 'ä' },
+    });
     expect(target).toBe('/bucket/a%20b/c%2Bd%27%28e%29%21%2A?key-marker=a%2Fb%26c%3Dd&prefix=%C3%A4&versions=');
   });
 });

@@ -14,15 +14,31 @@ const credentials = { accessKeyId: 'tenon', secretAccessKey: 'secret-of-the-test
 
 describe('openArchive', () => {
   test('chooses the driver by the scheme', async () => {
-    expect((await openArchive(pathToFileURL(join(root, 'a b')).href, { clock, credentials: null })).lockMode).toBe('FILESYSTEM');
-    for (const url of ['s3://bucket', 's3://bucket?region=eu-central-1', 's3://bucket/one/two/?endpoint=http://127.0.0.1:9&region=eu-central-1']) {
+    expect((await openArchive(pathToFileURL(join(root, 'a b')).href, { clock, credentials: null })).lockMode).toBe(
+      'FILESYSTEM',
+    );
+    for (const url of [
+      's3://bucket',
+      's3://bucket?region=eu-central-1',
+      's3://bucket/one/two/?endpoint=http://127.0.0.1:9&region=eu-central-1',
+    ]) {
       expect((await openArchive(url, { clock, credentials })).lockMode).toBe('COMPLIANCE');
     }
   });
 
   test.each([
-    'http://bucket', 's3://', 's3://b', 's3://Bucket_name', 's3://user:word@bucket', 's3://bucket:9000', 's3://bucket/../x y', 's3://bucket/UPPER',
-    's3://bucket?region=eu%20central', 's3://bucket?endpoint=ftp://host', 's3://bucket?endpoint=http://user:word@host', 's3://bucket?endpoint=http://host/path',
+    'http://bucket',
+    's3://',
+    's3://b',
+    's3://Bucket_name',
+    's3://user:word@bucket',
+    's3://bucket:9000',
+    's3://bucket/../x y',
+    's3://bucket/UPPER',
+    's3://bucket?region=eu%20central',
+    's3://bucket?endpoint=ftp://host',
+    's3://bucket?endpoint=http://user:word@host',
+    's3://bucket?endpoint=http://host/path',
     's3://bucket?endpoint=nothing',
   ])('refuses %s in one line', async (url) => {
     const failure = await openArchive(url, { clock, credentials }).catch((error: unknown) => error);
@@ -32,7 +48,9 @@ describe('openArchive', () => {
   });
 
   test('needs credentials for S3, both of them', async () => {
-    await expect(openArchive('s3://bucket', { clock, credentials: null })).rejects.toThrow('AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set');
+    await expect(openArchive('s3://bucket', { clock, credentials: null })).rejects.toThrow(
+      'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set',
+    );
     const read = (env: Record<string, string>) => archiveCredentials(readConfig(env));
     expect(read({})).toBeNull();
     expect(read({ AWS_ACCESS_KEY_ID: 'tenon', AWS_SECRET_ACCESS_KEY: 'secret-of-the-test' })).toEqual(credentials);
@@ -41,6 +59,8 @@ describe('openArchive', () => {
   });
 
   test('does not show a secret that cannot be used', () => {
-    expect(() => readConfig({ AWS_SECRET_ACCESS_KEY: 'secret with a space' })).toThrow('AWS_SECRET_ACCESS_KEY is not usable, but takes a secret access key');
+    expect(() => readConfig({ AWS_SECRET_ACCESS_KEY: 'secret with a space' })).toThrow(
+      'AWS_SECRET_ACCESS_KEY is not usable, but takes a secret access key',
+    );
   });
 });

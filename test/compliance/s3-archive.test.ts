@@ -52,18 +52,24 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   };
   /** The real server seen through a man in the middle who changes what it answers; gives what was asked. */
-  const through = async (change: (answer: IncomingMessage, asked: string) => void, watch: (asked: string, res: ServerResponse) => void = () => undefined) => {
+  const through = async (
+    change: (answer: IncomingMessage, asked: string) => void,
+    watch: (asked: string, res: ServerResponse) => void = () => undefined,
+  ) => {
     const asked: string[] = [];
     const endpoint = await listen((req, res: ServerResponse) => {
       const call = `${req.method} ${req.url}`;
       asked.push(call);
       watch(call, res);
       const { port } = new URL(gateway.endpoint);
-      const forwarded = request({ port, host: '127.0.0.1', method: req.method, path: req.url, headers: req.headers }, (answer) => {
-        change(answer, call);
-        res.writeHead(answer.statusCode ?? 500, answer.headers);
-        answer.pipe(res);
-      });
+      const forwarded = request(
+        { port, host: '127.0.0.1', method: req.method, path: req.url, headers: req.headers },
+        (answer) => {
+          change(answer, call);
+          res.writeHead(answer.statusCode ?? 500, answer.headers);
+          answer.pipe(res);
+        },
+      );
       req.pipe(forwarded);
     });
     // Signed for the name under which the server is reached.
@@ -81,9 +87,24 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
   test('is locked by the server itself: nobody deletes a version or shortens its time', async () => {
     await s3Archive(options).put(KEY, BYTES, { retainUntil: inAnHour() });
     const versionId = await versionOf();
-    expect(await directly({ method: 'DELETE', query: { versionId }, headers: { 'x-amz-bypass-governance-retention': 'true' } })).toBe(403);
-    const body = Buffer.from(`<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>${new Date(Date.now() + 9_000).toISOString()}</RetainUntilDate></Retention>`);
-    expect(await directly({ method: 'PUT', query: { retention: '', versionId }, headers: { 'content-md5': hash('md5', body, 'base64') }, body })).toBe(403);
+    expect(
+      await directly({
+        method: 'DELETE',
+        query: { versionId },
+        headers: { 'x-amz-bypass-governance-retention': 'true' },
+      }),
+    ).toBe(403);
+    const body = Buffer.from(
+      `<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>${new Date(Date.now() + 9_000).toISOString()}</RetainUntilDate></Retention>`,
+    );
+    expect(
+      await directly({
+        method: 'PUT',
+        query: { retention: '', versionId },
+        headers: { 'content-md5': hash('md5', body, 'base64') },
+        body,
+      }),
+    ).toBe(403);
     expect(await s3Archive(options).get(KEY)).toEqual(BYTES);
   });
 
@@ -97,7 +118,9 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
     expect((await archive.head(KEY))?.sizeBytes).toBe(BYTES.length);
     expect(await keysOf(archive)).toEqual([KEY]);
     await archive.put(KEY, BYTES, { retainUntil: inAnHour() });
-    await expect(archive.put(KEY, Buffer.from('forged'), { retainUntil: inAnHour() })).rejects.toEqual(refused('RETENTION_LOCKED'));
+    await expect(archive.put(KEY, Buffer.from('forged'), { retainUntil: inAnHour() })).rejects.toEqual(
+      refused('RETENTION_LOCKED'),
+    );
   });
 
   test('locks what lies there without a lock when it is put again', async () => {
@@ -112,7 +135,10 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
 
   test('takes a lock that can be lifted for none', async () => {
     const archive = s3Archive(options);
-    const headers = { 'x-amz-object-lock-mode': 'GOVERNANCE', 'x-amz-object-lock-retain-until-date': inAnHour().toISOString() };
+    const headers = {
+      'x-amz-object-lock-mode': 'GOVERNANCE',
+      'x-amz-object-lock-retain-until-date': inAnHour().toISOString(),
+    };
     expect(await directly({ method: 'PUT', body: BYTES, headers })).toBe(200);
     expect(await archive.retention(KEY)).toEqual(new Date(0));
     await expect(archive.put(KEY, BYTES, { retainUntil: inAnHour() })).rejects.toEqual(refused('SERVICE_UNAVAILABLE'));
@@ -132,7 +158,8 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
     for (const foreign of ['page/0&z<1', 'page/0&z<2', 'page/3 ä%41', 'page/3 ä%42', 'Page']) {
       expect((await raw({ method: 'PUT', key: options.address.prefix + foreign })).status).toBe(200);
     }
-    for (let version = 0; version < 5; version++) await raw({ method: 'PUT', key: `${options.address.prefix}page/4`, body: Buffer.from('later') });
+    for (let version = 0; version < 5; version++)
+      await raw({ method: 'PUT', key: `${options.address.prefix}page/4`, body: Buffer.from('later') });
     expect(await keysOf(archive)).toEqual(keys);
     expect(await keysOf(archive, 'page/4')).toEqual(['page/4']);
     expect(await archive.get('page/4')).toEqual(BYTES);
@@ -140,7 +167,9 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
 
   test('shares a bucket with another archive without seeing it', async () => {
     const url = (prefix: string) => `s3://archive/${prefix}?endpoint=${gateway.endpoint}&region=eu-central-1`;
-    const [one, other] = await Promise.all(['one', 'one-more/'].map((prefix) => openArchive(url(options.address.prefix + prefix), options)));
+    const [one, other] = await Promise.all(
+      ['one', 'one-more/'].map((prefix) => openArchive(url(options.address.prefix + prefix), options)),
+    );
     await one?.put(KEY, BYTES, { retainUntil: inAnHour() });
     expect(await other?.head(KEY)).toBeNull();
     expect(other && (await keysOf(other))).toEqual([]);
@@ -169,7 +198,10 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
         res.once('close', () => under--);
       },
     );
-    const [until, ...longer] = Array.from({ length: 6 }, (_, hours) => new Date(inAnHour().getTime() + hours * 3_600_000));
+    const [until, ...longer] = Array.from(
+      { length: 6 },
+      (_, hours) => new Date(inAnHour().getTime() + hours * 3_600_000),
+    );
     await archive.put(KEY, BYTES, { retainUntil: until ?? inAnHour() });
     await Promise.all(longer.map((date) => archive.extendRetention(KEY, date)));
     expect(await archive.retention(KEY)).toEqual(longer.at(-1));
@@ -178,7 +210,11 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
 
   test.each([
     ['the mode', (answer: IncomingMessage) => void (answer.headers['x-amz-object-lock-mode'] = 'GOVERNANCE')],
-    ['the date', (answer: IncomingMessage) => void (answer.headers['x-amz-object-lock-retain-until-date'] = '2026-01-01T00:00:00Z')],
+    [
+      'the date',
+      (answer: IncomingMessage) =>
+        void (answer.headers['x-amz-object-lock-retain-until-date'] = '2026-01-01T00:00:00Z'),
+    ],
     ['the size', (answer: IncomingMessage) => void (answer.headers['content-length'] = '6')],
   ])('fails to put where %s that the store shows is another one', async (_what, change) => {
     const { archive } = await through((answer, call) => {
@@ -203,7 +239,9 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
     for (const endpoint of endpoints) {
       const archive = s3Archive({ ...optionsFor('', endpoint), timeoutMs: 300 });
       await expect(archive.get(KEY), endpoint).rejects.toEqual(refused('SERVICE_UNAVAILABLE'));
-      await expect(archive.put(KEY, BYTES, { retainUntil: inAnHour() }), endpoint).rejects.toEqual(refused('SERVICE_UNAVAILABLE'));
+      await expect(archive.put(KEY, BYTES, { retainUntil: inAnHour() }), endpoint).rejects.toEqual(
+        refused('SERVICE_UNAVAILABLE'),
+      );
     }
   });
 
@@ -217,14 +255,20 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
       { ...options, address: { ...options.address, bucket: 'plain' } },
     ];
     for (const each of wrong) {
-      const failure = await s3Archive(each).put(KEY, BYTES, { retainUntil: inAnHour() }).catch((error: unknown) => error);
+      const failure = await s3Archive(each)
+        .put(KEY, BYTES, { retainUntil: inAnHour() })
+        .catch((error: unknown) => error);
       expect(failure).toEqual(refused('SERVICE_UNAVAILABLE'));
       expect(String((failure as Error).stack)).not.toContain(secret);
-      expect((failure as Error).message).toMatch(/40[0-9] (SignatureDoesNotMatch|InvalidAccessKeyId|NoSuchBucket|InvalidRequest)$/);
+      expect((failure as Error).message).toMatch(
+        /40[0-9] (SignatureDoesNotMatch|InvalidAccessKeyId|NoSuchBucket|InvalidRequest)$/,
+      );
     }
   });
 
   test('refuses an object that is too large for one request', async () => {
-    await expect(s3Archive(options).put(KEY, Buffer.alloc(16 * 1024 * 1024 + 1), { retainUntil: inAnHour() })).rejects.toEqual(refused('BAD_USER_INPUT'));
+    await expect(
+      s3Archive(options).put(KEY, Buffer.alloc(16 * 1024 * 1024 + 1), { retainUntil: inAnHour() }),
+    ).rejects.toEqual(refused('BAD_USER_INPUT'));
   });
 });

@@ -70,7 +70,20 @@ async function start(folder: string, daemons: ChildProcess[]): Promise<Omit<Rado
 
   const credentials = { accessKeyId: 'tenon', secretAccessKey: randomUUID() };
   const keys = ['--access-key', credentials.accessKeyId, '--secret-key', credentials.secretAccessKey];
-  await run('radosgw-admin', '-c', conf, '-n', 'client.rgw', 'user', 'create', '--uid', 'tenon', '--display-name', 'tenon', ...keys);
+  await run(
+    'radosgw-admin',
+    '-c',
+    conf,
+    '-n',
+    'client.rgw',
+    'user',
+    'create',
+    '--uid',
+    'tenon',
+    '--display-name',
+    'tenon',
+    ...keys,
+  );
   await untilListening(ports.s3, await daemon('radosgw', '-n', 'client.rgw'));
   return { endpoint: `http://127.0.0.1:${ports.s3}`, credentials };
 }
@@ -79,7 +92,10 @@ function addresses({ v1, v2 }: { v1: number; v2: number }): string {
   return `[v2:127.0.0.1:${v2},v1:127.0.0.1:${v1}]`;
 }
 
-function configuration(folder: string, { fsid, s3, ...monitor }: { fsid: string; v1: number; v2: number; s3: number }): string {
+function configuration(
+  folder: string,
+  { fsid, s3, ...monitor }: { fsid: string; v1: number; v2: number; s3: number },
+): string {
   return `
 [global]
 fsid = ${fsid}
@@ -172,6 +188,8 @@ async function ended(daemon: ChildProcess): Promise<void> {
 
 async function tails(folder: string): Promise<string> {
   const names = await readdir(join(folder, 'log')).catch(() => []);
-  const texts = await Promise.all(names.map(async (name) => `${name}: ${(await readFile(join(folder, 'log', name), 'utf8')).slice(-800)}`));
+  const texts = await Promise.all(
+    names.map(async (name) => `${name}: ${(await readFile(join(folder, 'log', name), 'utf8')).slice(-800)}`),
+  );
   return texts.join('\n');
 }

@@ -36,7 +36,11 @@ export async function startRedis(): Promise<RedisServer> {
     child = null;
   };
   const start = async () => {
-    child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+    child = spawn(
+      'redis-server',
+      ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'],
+      { stdio: 'ignore' },
+    );
     await untilListening(port, child);
   };
   await start();
