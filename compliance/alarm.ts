@@ -25,6 +25,8 @@ export async function raiseAlarm(audit: pg.Pool, { tenantId, sentence, now }: Al
 
 /** Returns how many logs show an alarm. */
 export async function countAlarms(audit: pg.Pool | pg.ClientBase): Promise<number> {
-  const { rows } = await audit.query<{ count: string }>('select count(*) as count from log_heads where alarm is not null');
+  const { rows } = await audit.query<{ count: string }>(
+    'select count(*) as count from log_heads where alarm is not null',
+  );
   return Number(rows[0]?.count ?? 0);
 }

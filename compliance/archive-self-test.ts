@@ -64,7 +64,8 @@ async function refuses(promise: string, work: () => Promise<void>): Promise<Arch
   try {
     await work();
   } catch (error) {
-    if (error instanceof TenonError && error.code === 'RETENTION_LOCKED') return { promise, isKept: true, sentence: '' };
+    if (error instanceof TenonError && error.code === 'RETENTION_LOCKED')
+      return { promise, isKept: true, sentence: '' };
     return { promise, isKept: false, sentence: error instanceof Error ? error.message : String(error) };
   }
   return { promise, isKept: false, sentence: 'it was done' };

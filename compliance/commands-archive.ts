@@ -9,7 +9,8 @@ const clock = () => new Date();
 /** `archive self-test`: shows that what was archived can neither be changed nor removed, in every cell. */
 export const archiveSelfTestCommand: Command = {
   name: 'archive self-test',
-  about: 'Puts an object into the archive of every cell and tries to overwrite, remove and release it; all must be refused.',
+  about:
+    'Puts an object into the archive of every cell and tries to overwrite, remove and release it; all must be refused.',
   run: async ({ write, json }) => {
     const config = readConfig();
     const credentials = archiveCredentials(config);

@@ -29,7 +29,12 @@ async function* examineAll(): AsyncGenerator<Examination> {
     yield* examineStores({ config, keys: readContextKeys(config), clock: () => new Date() });
   } catch (error) {
     if (!(error instanceof ConfigError) && !(error instanceof TenonError)) throw error;
-    yield { check: error instanceof ConfigError ? 'settings' : 'platform', subject: '', status: 'fail', sentence: error.message };
+    yield {
+      check: error instanceof ConfigError ? 'settings' : 'platform',
+      subject: '',
+      status: 'fail',
+      sentence: error.message,
+    };
   }
 }
 

@@ -56,7 +56,8 @@ function requestOf(options: CommandArguments['options']): Omit<EvidenceRequest, 
   if (kind === undefined) throw new UsageError('--kind takes soc2 or gdpr_access');
   const window = { from: timeOf('from', options), to: timeOf('to', options) };
   const { subject } = options;
-  if ((kind === 'gdpr_access') !== (subject !== undefined)) throw new UsageError('--subject is needed by gdpr_access, and by no other kind');
+  if ((kind === 'gdpr_access') !== (subject !== undefined))
+    throw new UsageError('--subject is needed by gdpr_access, and by no other kind');
   return { kind, window, ...(subject === undefined ? {} : { subjectId: subject }) };
 }
 
@@ -65,15 +66,24 @@ function timeOf(name: string, options: CommandArguments['options']): Date {
   const text = options[name] ?? '';
   const time = new Date(text);
   if (!/^\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:\d\d))?$/.test(text) || Number.isNaN(time.getTime())) {
-    throw new UsageError(`--${name} takes a day such as 2026-01-01, or a time with its zone such as 2026-01-01T12:00:00Z`);
+    throw new UsageError(
+      `--${name} takes a day such as 2026-01-01, or a time with its zone such as 2026-01-01T12:00:00Z`,
+    );
   }
   return time;
 }
 
-async function builderOf(platform: Platform, { cell }: TenantPlace, needs: EvidenceCommandNeeds): Promise<EvidenceBuilder> {
+async function builderOf(
+  platform: Platform,
+  { cell }: TenantPlace,
+  needs: EvidenceCommandNeeds,
+): Promise<EvidenceBuilder> {
   const settings = platform.databases.cells.find(({ name }) => name === cell);
   if (settings === undefined) return fail('SERVICE_UNAVAILABLE', `these settings do not name the cell ${cell}`);
-  const archive = await openArchive(settings.archive, { clock: platform.clock, credentials: archiveCredentials(platform.config) });
+  const archive = await openArchive(settings.archive, {
+    clock: platform.clock,
+    credentials: archiveCredentials(platform.config),
+  });
   return {
     platform,
     archiveOf: () => archive,
@@ -85,7 +95,10 @@ async function builderOf(platform: Platform, { cell }: TenantPlace, needs: Evide
 }
 
 /** Under another name until it is whole, so that nobody takes half a pack for one. */
-async function writePack(file: string, options: EvidenceBuilder & EvidenceRequest): Promise<{ sha256: Buffer; sizeBytes: number }> {
+async function writePack(
+  file: string,
+  options: EvidenceBuilder & EvidenceRequest,
+): Promise<{ sha256: Buffer; sizeBytes: number }> {
   await mkdir(join(file, '..'), { recursive: true });
   const staging = `${file}.partial`;
   const { stream, done } = buildEvidencePack(options);

@@ -12,7 +12,8 @@ import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
 
 const init: Command = {
   name: 'keys init',
-  about: 'Makes the keys of a deployment in a folder: context-keys.json and signing-key.pem. What is there already stays.',
+  about:
+    'Makes the keys of a deployment in a folder: context-keys.json and signing-key.pem. What is there already stays.',
   options: {
     folder: { about: 'Where to make them', required: true },
     owner: { about: 'Number of the user who shall own the files, for root alone' },
@@ -42,10 +43,12 @@ const list: Command = {
     const { verifierKey } = readSigningKey(config);
     const { signing, all } = readContextKeys(config);
     const kids = all.map(({ kid }) => kid);
-    if (json) write(JSON.stringify({ verifierKeys: [verifierKey], contextKeys: { signing: signing.kid, kids } }, null, 2));
+    if (json)
+      write(JSON.stringify({ verifierKeys: [verifierKey], contextKeys: { signing: signing.kid, kids } }, null, 2));
     else {
       write(`checkpoints and evidence  ${verifierKey}`);
-      for (const kid of kids) write(`tenant context            ${kid}${kid === signing.kid ? '  signs' : '  verifies'}`);
+      for (const kid of kids)
+        write(`tenant context            ${kid}${kid === signing.kid ? '  signs' : '  verifies'}`);
     }
     return 0;
   },
@@ -67,9 +70,18 @@ const rotate: Command = {
       for (const database of databases) await install(database, keys);
     });
     const kids = keys.all.map(({ kid }) => kid);
-    if (json) write(JSON.stringify({ contextKeys: { signing: keys.signing.kid, kids }, databases: databases.map(({ name }) => name) }, null, 2));
+    if (json)
+      write(
+        JSON.stringify(
+          { contextKeys: { signing: keys.signing.kid, kids }, databases: databases.map(({ name }) => name) },
+          null,
+          2,
+        ),
+      );
     else {
-      write(`${keys.signing.kid} signs from now on; ${kids.length - 1} older ${kids.length === 2 ? 'key goes' : 'keys go'} on verifying.`);
+      write(
+        `${keys.signing.kid} signs from now on; ${kids.length - 1} older ${kids.length === 2 ? 'key goes' : 'keys go'} on verifying.`,
+      );
       write(`${databases.length} databases know it. Restart subgraphs and workers first, then gateways.`);
     }
     return 0;
@@ -89,7 +101,8 @@ function signingKeyFile({ signingKeyFile: file, home }: Config): string {
 
 /** Reading alone would make new keys in embedded mode. */
 function requireFile(file: string): void {
-  if (!existsSync(file)) throw new ConfigError(`there is no key file ${file}; the first start of the platform makes it, or keys init does`);
+  if (!existsSync(file))
+    throw new ConfigError(`there is no key file ${file}; the first start of the platform makes it, or keys init does`);
 }
 
 function readKeyFile(file: string): { readonly keys: readonly unknown[] } {
@@ -121,7 +134,11 @@ async function install({ name, url }: StoreDatabase, keys: ContextKeys): Promise
     await installContextKeys(client, keys);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    fail('SERVICE_UNAVAILABLE', `the keys could not be installed in the database ${name}: ${reason}; the key file is as it was`, { cause });
+    fail(
+      'SERVICE_UNAVAILABLE',
+      `the keys could not be installed in the database ${name}: ${reason}; the key file is as it was`,
+      { cause },
+    );
   } finally {
     await client.end();
   }

@@ -21,7 +21,10 @@ export const verifyCommand: Command = {
     const [path = ''] = args.positionals;
     const progress = createProgress('verifying');
     try {
-      const report = await verifyTarget(path, { ...(await optionsOf(args)), onProgress: (fraction) => progress.update(fraction) });
+      const report = await verifyTarget(path, {
+        ...(await optionsOf(args)),
+        onProgress: (fraction) => progress.update(fraction),
+      });
       progress.end();
       write(json ? JSON.stringify(report, null, 2) : reportLines(report).join('\n'));
       return exitCodeOf(report);
@@ -39,8 +42,11 @@ const LF = 0x0a;
 
 async function optionsOf({ options, lists }: CommandArguments): Promise<VerifyOptions> {
   const { keys: keyFile, entry: entryFile } = options;
-  const fromFile = keyFile === undefined ? [] : verifierKeyLines((await readBounded(keyFile, MAX_KEY_FILE_BYTES)).toString('utf8'));
-  const checkpoints = await Promise.all((lists['checkpoint'] ?? []).map((file) => readBounded(file, MAX_CHECKPOINT_BYTES)));
+  const fromFile =
+    keyFile === undefined ? [] : verifierKeyLines((await readBounded(keyFile, MAX_KEY_FILE_BYTES)).toString('utf8'));
+  const checkpoints = await Promise.all(
+    (lists['checkpoint'] ?? []).map((file) => readBounded(file, MAX_CHECKPOINT_BYTES)),
+  );
   const entry = entryFile === undefined ? null : withoutEnd(await readBounded(entryFile, MAX_ENTRY_FILE_BYTES));
   return { keys: [...(lists['key'] ?? []), ...fromFile], checkpoints, ...(entry === null ? {} : { entry }) };
 }

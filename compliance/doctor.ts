@@ -42,7 +42,11 @@ export function examineNode(version = process.versions.node): Examination {
   const isOld = major < NODE.from[0] || (major === NODE.from[0] && minor < NODE.from[1]);
   const row = { check: 'node', subject: '' };
   if (isOld || major >= NODE.below) {
-    return { ...row, status: 'fail', sentence: `Node.js ${version} is not supported; ${NODE.from.join('.')} up to ${NODE.below - 1} is.` };
+    return {
+      ...row,
+      status: 'fail',
+      sentence: `Node.js ${version} is not supported; ${NODE.from.join('.')} up to ${NODE.below - 1} is.`,
+    };
   }
   return { ...row, status: 'ok', sentence: `Node.js ${version}` };
 }
@@ -57,7 +61,9 @@ export async function* examineStores(patient: Patient): AsyncGenerator<Examinati
     servers.add(server);
   }
   for (const database of databasesOf(settingsFor('tenon_app')).filter(({ kind }) => kind !== 'directory')) {
-    yield await examined('context keys', database.name, () => withClient(database.url, (client) => contextKeysOf(client, patient)));
+    yield await examined('context keys', database.name, () =>
+      withClient(database.url, (client) => contextKeysOf(client, patient)),
+    );
   }
   for (const cell of cellsFor(settingsFor, 'tenon_worker')) yield* examineCell(patient, cell);
 }
@@ -72,7 +78,11 @@ async function* examineDatabase(
   { config, clock }: Patient,
   database: StoreDatabase & { readonly isFirstOfServer: boolean },
 ): AsyncGenerator<Examination> {
-  const client = new pg.Client({ connectionString: database.url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, application_name: 'tenon-doctor' });
+  const client = new pg.Client({
+    connectionString: database.url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: 'tenon-doctor',
+  });
   client.on('error', () => undefined);
   const look = (check: string, work: () => Promise<Finding>) => examined(check, database.name, work);
   try {
@@ -90,8 +100,12 @@ async function* examineDatabase(
     yield await look('migrations', () => migrationsOf(client, database));
     if (database.kind === 'directory') return;
     const faults = await catalogFaults(client);
-    yield await look('roles', async () => judgeFaults(await faults((rule) => ROLE_RULES.has(rule)), 'no role may step around row security'));
-    yield await look('catalog', async () => judgeFaults(await faults((rule) => !ROLE_RULES.has(rule)), 'every table, view and function keeps tenants apart'));
+    yield await look('roles', async () =>
+      judgeFaults(await faults((rule) => ROLE_RULES.has(rule)), 'no role may step around row security'),
+    );
+    yield await look('catalog', async () =>
+      judgeFaults(await faults((rule) => !ROLE_RULES.has(rule)), 'every table, view and function keeps tenants apart'),
+    );
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -101,7 +115,9 @@ async function* examineDatabase(
 const ROLE_RULES: ReadonlySet<string> = new Set(['roles', 'memberships']);
 
 async function versionOf(client: pg.Client, { profile }: Config): Promise<Finding> {
-  const { rows } = await client.query<{ version: number }>(`select current_setting('server_version_num')::int as version`);
+  const { rows } = await client.query<{ version: number }>(
+    `select current_setting('server_version_num')::int as version`,
+  );
   const { ok, sentence } = assessVersion(Number(rows[0]?.version));
   if (ok) return { status: 'ok', sentence };
   // Embedded mode warns at its start and goes on: its tenants are made up.
@@ -119,16 +135,23 @@ async function skewOf(client: pg.Client, clock: () => Date): Promise<Finding> {
 }
 
 async function migrationsOf(client: pg.Client, { kind }: StoreDatabase): Promise<Finding> {
-  const statuses = await Promise.all(DATABASE_KINDS[kind].map((folder) => migrationStatus({ client, folder: sqlPath(folder) })));
+  const statuses = await Promise.all(
+    DATABASE_KINDS[kind].map((folder) => migrationStatus({ client, folder: sqlPath(folder) })),
+  );
   const fault = statuses.find((status) => status.fault !== null)?.fault;
   if (fault !== undefined && fault !== null) return { status: 'fail', sentence: fault };
   const pending = statuses.flatMap((status) => status.pending);
   if (pending.length > 0) return { status: 'fail', sentence: `${pending.join(', ')} not applied; run tenon migrate` };
-  return { status: 'ok', sentence: `${statuses.reduce((sum, { applied }) => sum + applied.length, 0)} applied, none is waiting` };
+  return {
+    status: 'ok',
+    sentence: `${statuses.reduce((sum, { applied }) => sum + applied.length, 0)} applied, none is waiting`,
+  };
 }
 
 /** The catalog is read once; a fault of reading shows in every row that needed it. */
-async function catalogFaults(client: pg.Client): Promise<(wanted: (rule: string) => boolean) => Promise<CatalogFault[]>> {
+async function catalogFaults(
+  client: pg.Client,
+): Promise<(wanted: (rule: string) => boolean) => Promise<CatalogFault[]>> {
   const reading = lintCatalog(client);
   await reading.catch(() => undefined);
   return async (wanted) => (await reading).filter(({ rule }) => wanted(rule));
@@ -147,10 +170,15 @@ async function contextKeysOf(client: pg.Client, { keys, clock }: Patient): Promi
   const good = { status: 'ok' as const, sentence: `${keys.signing.kid} signs and is believed` };
   await client.query('begin');
   try {
-    await client.query(`select pg_catalog.set_config('app.tenant', $1, true)`, [databaseToken(tenant, keys, clock().getTime())]);
+    await client.query(`select pg_catalog.set_config('app.tenant', $1, true)`, [
+      databaseToken(tenant, keys, clock().getTime()),
+    ]);
     const { rows } = await client.query<{ tenant: string | null }>('select tenon.tenant_id() as tenant');
     if (rows[0]?.tenant === uuidOf('tnt', tenant)) return good;
-    return { status: 'fail', sentence: `${keys.signing.kid} signs, but the database does not believe it; run tenon migrate` };
+    return {
+      status: 'fail',
+      sentence: `${keys.signing.kid} signs, but the database does not believe it; run tenon migrate`,
+    };
   } finally {
     await client.query('rollback');
   }
@@ -162,14 +190,16 @@ async function* examineCell({ config, clock }: Patient, cell: CellSettings): Asy
     const archive = await openArchive(cell.archive, { clock, credentials: archiveCredentials(config) });
     const promises = await selfTestArchive(archive, clock);
     const broken = promises.find(({ isKept }) => !isKept);
-    if (broken !== undefined) return { status: 'fail', sentence: `it should be one that ${broken.promise}: ${broken.sentence}` };
+    if (broken !== undefined)
+      return { status: 'fail', sentence: `it should be one that ${broken.promise}: ${broken.sentence}` };
     return { status: 'ok', sentence: `takes objects and refuses to change or remove them (${archive.lockMode})` };
   });
 }
 
 async function alarmsOf(client: pg.Client): Promise<Finding> {
   const { rows } = await client.query<{ role: string }>('select current_user as role');
-  if (rows[0]?.role !== 'tenon_worker') return { status: 'skip', sentence: 'only tenon_worker sees the logs of all tenants' };
+  if (rows[0]?.role !== 'tenon_worker')
+    return { status: 'skip', sentence: 'only tenon_worker sees the logs of all tenants' };
   const alarms = await countAlarms(client);
   if (alarms === 0) return { status: 'ok', sentence: 'no log shows an alarm' };
   return { status: 'fail', sentence: `${alarms} logs show an alarm; auditLog { alarm } of the tenant says which` };
@@ -179,13 +209,18 @@ async function examined(check: string, subject: string, work: () => Promise<Find
   try {
     return { check, subject, ...(await work()) };
   } catch (error) {
-    if (sqlState(error) === PERMISSION_DENIED) return { check, subject, status: 'skip', sentence: 'only tenon_owner may see it' };
+    if (sqlState(error) === PERMISSION_DENIED)
+      return { check, subject, status: 'skip', sentence: 'only tenon_owner may see it' };
     return { check, subject, status: 'fail', sentence: error instanceof Error ? error.message : String(error) };
   }
 }
 
 async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS, application_name: 'tenon-doctor' });
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: 'tenon-doctor',
+  });
   client.on('error', () => undefined);
   try {
     await client.connect();

@@ -98,7 +98,10 @@ export async function knownEntries(client: pg.PoolClient, rows: readonly OutboxR
 }
 
 /** Stores the changes; entries before the heads that speak of them. */
-export async function saveLogs(client: pg.PoolClient, { logs, entries, tiles, refused, now }: LogChanges): Promise<void> {
+export async function saveLogs(
+  client: pg.PoolClient,
+  { logs, entries, tiles, refused, now }: LogChanges,
+): Promise<void> {
   await insertEntries(client, entries);
   await insertTiles(client, tiles);
   await recordRefusals(client, refused, now);
@@ -188,7 +191,12 @@ async function recordRefusals(client: pg.PoolClient, refused: readonly Refusal[]
     `insert into log_refusals (tenant_id, event_id, reason, refused_at)
      select tenant_id, event_id, reason, $4 from unnest($1::uuid[], $2::uuid[], $3::text[]) as r (tenant_id, event_id, reason)
      on conflict (tenant_id, event_id) do nothing`,
-    [refused.map(({ row }) => row.tenantId), refused.map(({ row }) => row.id), refused.map(({ reason }) => reason), now],
+    [
+      refused.map(({ row }) => row.tenantId),
+      refused.map(({ row }) => row.id),
+      refused.map(({ reason }) => reason),
+      now,
+    ],
   );
 }
 

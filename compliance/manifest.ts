@@ -80,7 +80,11 @@ export function segmentKey(log: LogName, number: number, sha256: string): string
 }
 
 /** Signs the checkpoint over the tree after the segment and returns the manifest that carries it. */
-export function signManifest(log: LogName, facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint'>, signer: NoteSigner): SignedManifest {
+export function signManifest(
+  log: LogName,
+  facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint'>,
+  signer: NoteSigner,
+): SignedManifest {
   const origin = logOrigin(log);
   const root = Buffer.from(facts.root_after, 'hex');
   const checkpoint = signNote(encodeCheckpoint({ origin, size: facts.size_after, root }), signer);
@@ -111,7 +115,8 @@ type Check = (value: unknown) => boolean;
 const isText: Check = (value) => typeof value === 'string' && value !== '';
 const isCount: Check = (value) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isHash: Check = (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
-const isTime: Check = (value) => typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z$/.test(value);
+const isTime: Check = (value) =>
+  typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z$/.test(value);
 
 const MANIFEST: Readonly<Record<keyof Manifest, Check>> = {
   v: (value) => value === 1,
@@ -144,7 +149,10 @@ function shapeOf(checks: Readonly<Record<string, Check>>): Check {
   return (value) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
     const fields = new Map<string, unknown>(Object.entries(value));
-    return fields.size === names.length && names.every((name) => fields.has(name) && checks[name]?.(fields.get(name)) === true);
+    return (
+      fields.size === names.length &&
+      names.every((name) => fields.has(name) && checks[name]?.(fields.get(name)) === true)
+    );
   };
 }
 

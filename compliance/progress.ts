@@ -11,7 +11,10 @@ const WIDTH = 30;
 const INTERVAL_MS = 100;
 
 /** Returns a bar on a terminal, and one that shows nothing where the stream is none: a log wants no bars. */
-export function createProgress(what: string, stream: Pick<NodeJS.WriteStream, 'isTTY' | 'write'> = process.stderr): Progress {
+export function createProgress(
+  what: string,
+  stream: Pick<NodeJS.WriteStream, 'isTTY' | 'write'> = process.stderr,
+): Progress {
   if (!stream.isTTY) return { update: () => undefined, end: () => undefined };
   const startedAtMs = performance.now();
   let shownAtMs = -Infinity;

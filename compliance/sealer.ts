@@ -6,11 +6,35 @@ import { Frontier } from '#schema/merkle.ts';
 import type { NoteSigner } from '#schema/signed-note.ts';
 import { raiseAlarm, REFUSAL_ALARM } from './alarm.ts';
 import type { Archive } from './archive/archive.ts';
-import { keyPrefix, logOf, manifestSha256, parseManifest, segmentKey, signManifest, type LogName, type SignedManifest } from './manifest.ts';
 import {
-  findSegment, insertPlan, markManifestPut, markSealed, markSegmentPut, readEntries, unsealedLogs, type SegmentRow, type UnsealedLog,
+  keyPrefix,
+  logOf,
+  manifestSha256,
+  parseManifest,
+  segmentKey,
+  signManifest,
+  type LogName,
+  type SignedManifest,
+} from './manifest.ts';
+import {
+  findSegment,
+  insertPlan,
+  markManifestPut,
+  markSealed,
+  markSegmentPut,
+  readEntries,
+  unsealedLogs,
+  type SegmentRow,
+  type UnsealedLog,
 } from './segment-store.ts';
-import { MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES, packSegment, readSegment, unpackSegment, type Segment } from './segment.ts';
+import {
+  MAX_SEGMENT_BYTES,
+  MAX_SEGMENT_ENTRIES,
+  packSegment,
+  readSegment,
+  unpackSegment,
+  type Segment,
+} from './segment.ts';
 
 /** What sealing the logs of one cell needs. */
 export interface SealerOptions {
@@ -72,7 +96,9 @@ export function createSealer(options: SealerOptions): () => Promise<SealingTurn>
     const known = waiting;
     const current = new Map(logs.map((log) => [log.tenantId, stillWaiting(log, known, nowMs)]));
     waiting = current;
-    const due = logs.filter((log) => isDue(log, current.get(log.tenantId), { nowMs, sealIntervalMs: options.sealIntervalMs }));
+    const due = logs.filter((log) =>
+      isDue(log, current.get(log.tenantId), { nowMs, sealIntervalMs: options.sealIntervalMs }),
+    );
     const failures: { tenantId: string; error: TenonError }[] = [];
     let sealed = 0;
     await inParallel(due, async (log) => {
@@ -81,7 +107,11 @@ export function createSealer(options: SealerOptions): () => Promise<SealingTurn>
       } catch (thrown) {
         const error = asTenonError(thrown);
         failures.push({ tenantId: log.tenantId, error });
-        await raiseAlarm(options.audit, { tenantId: log.tenantId, sentence: ALARMS[error.code] ?? OTHER_ALARM, now: options.clock() });
+        await raiseAlarm(options.audit, {
+          tenantId: log.tenantId,
+          sentence: ALARMS[error.code] ?? OTHER_ALARM,
+          now: options.clock(),
+        });
         current.set(log.tenantId, afterFailure(current.get(log.tenantId), log));
       }
     });
@@ -95,7 +125,11 @@ function stillWaiting(log: UnsealedLog, known: Map<string, Waiting> | null, nowM
   return { sealedSize: log.sealedSize, sinceMs: known === null ? -Infinity : nowMs, failures: 0, retryAtMs: -Infinity };
 }
 
-function isDue(log: UnsealedLog, waiting: Waiting | undefined, { nowMs, sealIntervalMs }: { nowMs: number; sealIntervalMs: number }): boolean {
+function isDue(
+  log: UnsealedLog,
+  waiting: Waiting | undefined,
+  { nowMs, sealIntervalMs }: { nowMs: number; sealIntervalMs: number },
+): boolean {
   if (waiting === undefined || nowMs < waiting.retryAtMs) return false;
   if (log.size - log.sealedSize >= MAX_SEGMENT_ENTRIES || log.unsealedBytes >= MAX_SEGMENT_BYTES) return true;
   return nowMs - waiting.sinceMs >= sealIntervalMs;
@@ -109,9 +143,11 @@ function afterFailure(before: Waiting | undefined, { sealedSize }: UnsealedLog):
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values();
-  await Promise.all(Array.from({ length: PARALLEL_LOGS }, async () => {
-    for (const item of queue) await work(item);
-  }));
+  await Promise.all(
+    Array.from({ length: PARALLEL_LOGS }, async () => {
+      for (const item of queue) await work(item);
+    }),
+  );
 }
 
 /** Takes the log's open segment, or a new one, from its state to the last; false where another worker got ahead. */
@@ -130,7 +166,11 @@ interface Predecessor {
   readonly root: string;
 }
 
-async function archiveSegment(options: SealerOptions, log: UnsealedLog, planned: SegmentRow | null): Promise<SegmentRow | null> {
+async function archiveSegment(
+  options: SealerOptions,
+  log: UnsealedLog,
+  planned: SegmentRow | null,
+): Promise<SegmentRow | null> {
   const { audit, signer } = options;
   const name = logOf({ deployment: signer.name, region: options.region }, log.tenantId, log.epoch);
   const before = await predecessorOf(options, log);
@@ -154,14 +194,20 @@ async function predecessorOf({ audit, archive }: SealerOptions, log: UnsealedLog
   const row = await findSegment(audit, log, log.nextSegment - 1);
   if (row?.state !== 'sealed' || row.archived === null) return fail('CONFLICT', 'the segment before is not sealed');
   const archived = await archive.get(row.archived.manifestKey);
-  if (archived.toString() !== row.archived.manifest) fail('CONFLICT', 'the last manifest in the archive is another one');
+  if (archived.toString() !== row.archived.manifest)
+    fail('CONFLICT', 'the last manifest in the archive is another one');
   const manifest = continuing(() => parseManifest(archived));
   const frontier = continuing(() => Frontier.fromJSON({ size: log.sealedSize, nodes: row.frontier }));
   const root = frontier.root().toString('hex');
   if (manifest.size_after !== log.sealedSize || manifest.root_after !== root) {
     fail('CONFLICT', 'the sealed size and frontier are not those that were signed');
   }
-  return { manifestSha256: manifestSha256(row.archived.manifest), lastLeaf: manifest.last_leaf, frontier: row.frontier, root };
+  return {
+    manifestSha256: manifestSha256(row.archived.manifest),
+    lastLeaf: manifest.last_leaf,
+    frontier: row.frontier,
+    root,
+  };
 }
 
 /** Nothing is signed that a verifier would refuse: every entry is read as she reads it. */
@@ -208,7 +254,11 @@ async function plan(
 }
 
 /** Returns the compressed bytes that stand in the archive. */
-async function putSegment(archive: Archive, { segmentKey: key, retainUntil }: SegmentRow, bytes: Buffer): Promise<Buffer> {
+async function putSegment(
+  archive: Archive,
+  { segmentKey: key, retainUntil }: SegmentRow,
+  bytes: Buffer,
+): Promise<Buffer> {
   const packed = await packSegment(bytes);
   try {
     await archive.put(key, packed, { retainUntil });
@@ -233,32 +283,39 @@ interface Sealable {
   readonly packed: Buffer;
 }
 
-function manifestOf({ archive, signer }: SealerOptions, { name, before, row, segment, after, packed }: Sealable): SignedManifest {
+function manifestOf(
+  { archive, signer }: SealerOptions,
+  { name, before, row, segment, after, packed }: Sealable,
+): SignedManifest {
   const first = segment.entries[0] ?? fail('INTERNAL_SERVER_ERROR', 'a segment without entries');
   const last = segment.entries.at(-1) ?? first;
-  return signManifest(name, {
-    number: row.number,
-    first_seq: row.firstSeq,
-    count: row.count,
-    first_ts: first.event.ts,
-    last_ts: last.event.ts,
-    prev_manifest_sha256: before.manifestSha256,
-    segment: {
-      key: row.segmentKey,
-      size_bytes: segment.bytes.length,
-      sha256: segment.sha256,
-      gz_size_bytes: packed.length,
-      gz_sha256: hash('sha256', packed, 'hex'),
+  return signManifest(
+    name,
+    {
+      number: row.number,
+      first_seq: row.firstSeq,
+      count: row.count,
+      first_ts: first.event.ts,
+      last_ts: last.event.ts,
+      prev_manifest_sha256: before.manifestSha256,
+      segment: {
+        key: row.segmentKey,
+        size_bytes: segment.bytes.length,
+        sha256: segment.sha256,
+        gz_size_bytes: packed.length,
+        gz_sha256: hash('sha256', packed, 'hex'),
+      },
+      first_prev: first.prev,
+      last_leaf: segment.lastLeaf,
+      size_before: row.firstSeq,
+      root_before: before.root,
+      size_after: after.size,
+      root_after: after.root().toString('hex'),
+      planned_at: row.plannedAt.toISOString(),
+      lock: { mode: archive.lockMode, until: row.retainUntil.toISOString() },
     },
-    first_prev: first.prev,
-    last_leaf: segment.lastLeaf,
-    size_before: row.firstSeq,
-    root_before: before.root,
-    size_after: after.size,
-    root_after: after.root().toString('hex'),
-    planned_at: row.plannedAt.toISOString(),
-    lock: { mode: archive.lockMode, until: row.retainUntil.toISOString() },
-  }, signer);
+    signer,
+  );
 }
 
 async function archiveManifest({ audit, archive }: SealerOptions, row: SegmentRow): Promise<SegmentRow | null> {
@@ -276,12 +333,17 @@ async function finish({ audit, archive, clock }: SealerOptions, row: SegmentRow)
   return markSealed(audit, row, { now: clock(), refusalAlarm: REFUSAL_ALARM });
 }
 
-async function confirm(archive: Archive, { key, sizeBytes, retainUntil }: { key: string; sizeBytes: number; retainUntil: Date }): Promise<void> {
+async function confirm(
+  archive: Archive,
+  { key, sizeBytes, retainUntil }: { key: string; sizeBytes: number; retainUntil: Date },
+): Promise<void> {
   const object = await archive.head(key);
-  if (object?.sizeBytes !== sizeBytes) return fail('SERVICE_UNAVAILABLE', `the archive does not hold ${key} as it was put`);
+  if (object?.sizeBytes !== sizeBytes)
+    return fail('SERVICE_UNAVAILABLE', `the archive does not hold ${key} as it was put`);
   if (object.retainUntil >= retainUntil) return;
   await archive.extendRetention(key, retainUntil);
-  if ((await archive.retention(key)) < retainUntil) fail('SERVICE_UNAVAILABLE', `the archive does not keep ${key} for long enough`);
+  if ((await archive.retention(key)) < retainUntil)
+    fail('SERVICE_UNAVAILABLE', `the archive does not keep ${key} for long enough`);
 }
 
 function archivedOf({ archived }: SegmentRow): { manifestKey: string; manifest: string } {

@@ -45,7 +45,12 @@ const COLUMNS = `tenant_id, epoch, number, state, first_seq, count, encode(sha25
 /** Returns the logs that have something to seal, an open segment included. */
 export async function unsealedLogs(audit: pg.Pool): Promise<UnsealedLog[]> {
   const { rows } = await audit.query<{
-    tenant_id: string; epoch: number; size: string; sealed_size: string; unsealed_bytes: string; next_segment: number;
+    tenant_id: string;
+    epoch: number;
+    size: string;
+    sealed_size: string;
+    unsealed_bytes: string;
+    next_segment: number;
   }>(
     `select tenant_id, epoch, size, sealed_size, unsealed_bytes, next_segment from log_heads
      where size > sealed_size order by tenant_id`,
@@ -70,7 +75,11 @@ export async function findSegment(audit: pg.Pool, log: UnsealedLog, number: numb
 }
 
 /** Returns the entries' bytes and stored leaves from `sealedSize` on: at most `count`, and as many as one segment holds. */
-export async function readEntries(audit: pg.Pool, log: UnsealedLog, count: number): Promise<{ line: Buffer; leaf: Buffer }[]> {
+export async function readEntries(
+  audit: pg.Pool,
+  log: UnsealedLog,
+  count: number,
+): Promise<{ line: Buffer; leaf: Buffer }[]> {
   const { rows } = await audit.query<{ entry: string; leaf: Buffer }>(
     `select entry, leaf from (
        select seq, entry, leaf, sum(octet_length(entry) + 1) over (order by seq) as bytes from log_entries
@@ -90,15 +99,28 @@ export async function insertPlan(audit: pg.Pool, log: UnsealedLog, plan: Segment
      values ($1, $2, $3, 'planned', $4, $5, $6, decode($7, 'hex'), $8, $9, $10, $11)
      on conflict do nothing returning ${COLUMNS}`,
     [
-      log.tenantId, log.epoch, log.nextSegment, log.sealedSize, segment.entries.length, segment.bytes.length,
-      segment.sha256, JSON.stringify(plan.frontier), plan.segmentKey, plan.plannedAt, plan.retainUntil,
+      log.tenantId,
+      log.epoch,
+      log.nextSegment,
+      log.sealedSize,
+      segment.entries.length,
+      segment.bytes.length,
+      segment.sha256,
+      JSON.stringify(plan.frontier),
+      plan.segmentKey,
+      plan.plannedAt,
+      plan.retainUntil,
     ],
   );
   return segmentOf(rows);
 }
 
 /** Notes that the segment stands in the archive and fixes its manifest; null where another worker has done so. */
-export async function markSegmentPut(audit: pg.Pool, row: SegmentRow, { key, text, manifest }: SignedManifest): Promise<SegmentRow | null> {
+export async function markSegmentPut(
+  audit: pg.Pool,
+  row: SegmentRow,
+  { key, text, manifest }: SignedManifest,
+): Promise<SegmentRow | null> {
   const { rows } = await audit.query<RawSegment>(
     `update segments set state = 'segment_put', manifest_key = $4, manifest = $5, checkpoint = $6
      where tenant_id = $1 and epoch = $2 and number = $3 and state = 'planned' returning ${COLUMNS}`,
@@ -121,7 +143,11 @@ export async function markManifestPut(audit: pg.Pool, row: SegmentRow): Promise<
  * Closes the segment and moves the head's sealed size behind it, both or neither; an alarm ends here, but for one about
  * refused events that still wait. False where another worker has closed it.
  */
-export async function markSealed(audit: pg.Pool, row: SegmentRow, { now, refusalAlarm }: { now: Date; refusalAlarm: string }): Promise<boolean> {
+export async function markSealed(
+  audit: pg.Pool,
+  row: SegmentRow,
+  { now, refusalAlarm }: { now: Date; refusalAlarm: string },
+): Promise<boolean> {
   const { rowCount } = await audit.query(
     `with closed as (
        update segments set state = 'sealed', sealed_at = $4

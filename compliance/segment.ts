@@ -32,7 +32,10 @@ export interface Segment {
  * first. Hostile input enters here: at the first entry that breaks this it fails with BAD_USER_INPUT, and the frontier
  * is then of no use.
  */
-export function readSegment(lines: readonly Buffer[], { frontier, prev }: { frontier: Frontier; prev: string }): Segment {
+export function readSegment(
+  lines: readonly Buffer[],
+  { frontier, prev }: { frontier: Frontier; prev: string },
+): Segment {
   if (lines.length === 0) refuse('it has no entry');
   const entries: AuditEntry[] = [];
   const leaves: Buffer[] = [];

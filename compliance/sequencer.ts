@@ -4,7 +4,15 @@ import { fail, TenonError } from '#schema/errors.ts';
 import { uuidOf } from '#schema/ids.ts';
 import { LOG_ALARM, raiseAlarm } from './alarm.ts';
 import {
-  eventKey, inTransaction, knownEntries, openLogs, saveLogs, type NewEntry, type NewTile, type OpenLog, type Refusal,
+  eventKey,
+  inTransaction,
+  knownEntries,
+  openLogs,
+  saveLogs,
+  type NewEntry,
+  type NewTile,
+  type OpenLog,
+  type Refusal,
 } from './log-store.ts';
 import type { Outbox, OutboxRow } from './outbox-reader.ts';
 
@@ -45,7 +53,9 @@ export function createSequencer({ outbox, audit, clock, batchSize }: SequencerOp
   const refusedPositions = new Set<string>();
   const resting = new Map<string, { readonly failures: number; readonly untilMs: number }>();
   return async () => {
-    const skipTenants = [...resting].filter(([, { untilMs }]) => performance.now() < untilMs).map(([tenantId]) => tenantId);
+    const skipTenants = [...resting]
+      .filter(([, { untilMs }]) => performance.now() < untilMs)
+      .map(([tenantId]) => tenantId);
     const rows = await outbox.take({ limit: batchSize, skipPositions: [...refusedPositions], skipTenants });
     const { settled, added, refused, failed } = await sequence(audit, rows, clock());
     await outbox.remove(settled);
@@ -148,8 +158,11 @@ function append(log: OpenLog, row: OutboxRow, tiles: NewTile[]): NewEntry {
   // The event's bytes are kept as they are; the keys stand in the order of RFC 8785. Reading the entry as an auditor
   // will proves the bytes canonical and complete, whatever the column held.
   const { event: text, outcome } = row;
-  const bytes = Buffer.from(`{"event":${text},"outcome":"${outcome}","prev":"${log.lastLeaf}","seq":${log.frontier.size},"v":1}`);
+  const bytes = Buffer.from(
+    `{"event":${text},"outcome":"${outcome}","prev":"${log.lastLeaf}","seq":${log.frontier.size},"v":1}`,
+  );
   const entry = parseEntry(bytes);
+  checkPlace(entry.event, row);
   const leaf = entryLeaf(bytes);
   log.frontier.append(leaf, ({ level, index }, hash) => {
     if (level % TILE_LEVELS === 0) tiles.push({ log, level: level / TILE_LEVELS, index, hash });

@@ -15,7 +15,9 @@ const FLAGS = new Set([...HELP, '--json']);
 const own = complianceCommands({
   personalData: async () => {
     const { subgraphs } = await import('#subgraphs');
-    return subgraphs.flatMap(({ name, personalData }) => (personalData === undefined ? [] : [{ subgraph: name, handler: personalData }]));
+    return subgraphs.flatMap(({ name, personalData }) =>
+      personalData === undefined ? [] : [{ subgraph: name, handler: personalData }],
+    );
   },
   supergraphSdl: () => readFileSync(new URL('../schema/graphql/supergraph.graphql', import.meta.url), 'utf8'),
 });
@@ -29,7 +31,11 @@ async function main(argv: readonly string[]): Promise<0 | 1 | 2> {
   const words = argv.filter((word) => !FLAGS.has(word));
   const json = argv.includes('--json');
   const opened: Platform[] = [];
-  const surroundings: CommandSurroundings = { json, write, platform: async () => opened[opened.push(await openPlatform()) - 1] ?? fallThrough() };
+  const surroundings: CommandSurroundings = {
+    json,
+    write,
+    platform: async () => opened[opened.push(await openPlatform()) - 1] ?? fallThrough(),
+  };
   try {
     const command = await findCommand(words);
     if (argv.some((word) => HELP.includes(word)) || command === null) return await help(words, command);
@@ -48,13 +54,18 @@ async function findCommand(words: readonly string[]): Promise<Command | null> {
 
 async function allCommands(): Promise<readonly Command[]> {
   const { subgraphs } = await import('#subgraphs');
-  return [...subgraphs.flatMap(({ commands }) => commands ?? []), ...own].toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  return [...subgraphs.flatMap(({ commands }) => commands ?? []), ...own].toSorted((left, right) =>
+    left.name < right.name ? -1 : 1,
+  );
 }
 
 /** The longest name wins: `tenant list` before a command that were called `tenant`. */
 function match(commands: readonly Command[], words: readonly string[]): Command | null {
   const names = [words.slice(0, 2).join(' '), words[0]];
-  return names.map((name) => commands.find((command) => command.name === name)).find((command) => command !== undefined) ?? null;
+  return (
+    names.map((name) => commands.find((command) => command.name === name)).find((command) => command !== undefined) ??
+    null
+  );
 }
 
 /** One command in full, or the list of those whose name begins like this; an unknown word is wrong use. */
@@ -102,7 +113,12 @@ async function openPlatform(): Promise<Platform> {
     await databases.close();
     throw error;
   });
-  return { config, databases, clock: () => new Date(), publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
+  return {
+    config,
+    databases,
+    clock: () => new Date(),
+    publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
+  };
 }
 
 function refuse(error: unknown, json: boolean): 2 {

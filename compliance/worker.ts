@@ -101,10 +101,12 @@ export function startWorker(options: WorkerOptions): Worker {
     sequencing.push(startTurnLoop({ turn: sequencingTurn(scope), onFailure: onFailure('sequencing') }));
     sealing.push(startTurnLoop({ turn: sealingTurn(scope), onFailure: onFailure('sealing') }));
   }
-  const extra = (options.extraTurns ?? []).map((turn) => startTurnLoop({
-    turn: async () => ((await turn()) ? 'worked' : 'idle'),
-    onFailure: (error) => log('error', `periodic work failed: ${asTenonError(error).message}`),
-  }));
+  const extra = (options.extraTurns ?? []).map((turn) =>
+    startTurnLoop({
+      turn: async () => ((await turn()) ? 'worked' : 'idle'),
+      onFailure: (error) => log('error', `periodic work failed: ${asTenonError(error).message}`),
+    }),
+  );
   const stop = once(async () => {
     await Promise.all([...sequencing, ...sealing, ...extra].map((loop) => loop.stop()));
     await Promise.all(pools.map((pool) => pool.end()));
@@ -137,7 +139,11 @@ function sequencingTurn({ cell, tenants, audit, counter, options, log }: CellSco
     counter.eventsRefused += refused.length;
     counter.lagMs = oldest === null ? 0 : Math.max(0, clock().getTime() - oldest.getTime());
     for (const { row, reason } of refused) {
-      log('error', `event refused: ${reason}`, { cell: cell.name, tenant: idOf('tnt', row.tenantId), event: idOf('aud', row.id) });
+      log('error', `event refused: ${reason}`, {
+        cell: cell.name,
+        tenant: idOf('tnt', row.tenantId),
+        event: idOf('aud', row.id),
+      });
     }
     for (const { tenantId, error } of failures) {
       log('error', `log not extended: ${error.message}`, { cell: cell.name, tenant: idOf('tnt', tenantId) });
@@ -155,13 +161,25 @@ function sequencingTurn({ cell, tenants, audit, counter, options, log }: CellSco
 function sealingTurn({ cell, audit, counter, options, log }: CellScope): () => Promise<TurnResult> {
   const { signer, clock, sealIntervalMs, retentionDays = RETENTION_DAYS } = options;
   const { archive, region } = cell;
-  const sealDue = createSealer({ audit, archive, region, signer, clock, sealIntervalMs, retentionMs: retentionDays * DAY_MS });
+  const sealDue = createSealer({
+    audit,
+    archive,
+    region,
+    signer,
+    clock,
+    sealIntervalMs,
+    retentionMs: retentionDays * DAY_MS,
+  });
   const report = async ({ sealed, unsealed, failures }: SealingTurn): Promise<void> => {
     counter.segmentsSealed += sealed;
     counter.unsealedLogs = unsealed - sealed;
     counter.alarms = await countAlarms(audit);
     for (const { tenantId, error } of failures) {
-      log('error', `log not sealed: ${error.message}`, { cell: cell.name, tenant: idOf('tnt', tenantId), code: error.code });
+      log('error', `log not sealed: ${error.message}`, {
+        cell: cell.name,
+        tenant: idOf('tnt', tenantId),
+        code: error.code,
+      });
     }
   };
   return async () => {
@@ -214,7 +232,15 @@ function openPool(url: string, max: number): pg.Pool {
 }
 
 function newCounters(): CellCounters {
-  return { eventsSequenced: 0, eventsRefused: 0, segmentsSealed: 0, failedTurns: 0, lagMs: 0, unsealedLogs: 0, alarms: 0 };
+  return {
+    eventsSequenced: 0,
+    eventsRefused: 0,
+    segmentsSealed: 0,
+    failedTurns: 0,
+    lagMs: 0,
+    unsealedLogs: 0,
+    alarms: 0,
+  };
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -1,8 +1,8 @@
 import { issueCredential, type NewCredential } from '#kit/credential.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
-import { requestContext, type Platform } from '#kit/request-context.ts';
-import { mintId, uuidOf } from '#schema/ids.ts';
+import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
+import { idOf, mintId, uuidOf } from '#schema/ids.ts';
 import type { Tier } from '#schema/tenant-context.ts';
 import { systemOrigin } from './tenants/operator.ts';
 import { provisionTenant } from './tenants/provisioning.ts';
@@ -56,8 +56,8 @@ async function makeDemoTenant(platform: Platform, demo: (typeof DEMO_TENANTS)[nu
       return token;
     };
     const session = async (userId: string) => issue({ kind: 'session', userId, name: 'demo session' });
-    const member = await addPerson(tx, { name: 'Mia Member', email: `mia@${domain}`, role: 'member' });
-    const auditor = await addPerson(tx, { name: 'Otto Auditor', email: `otto@${domain}`, role: 'auditor' });
+    const member = await addPerson(tx, ctx, { name: 'Mia Member', email: `mia@${domain}`, role: 'member' });
+    const auditor = await addPerson(tx, ctx, { name: 'Otto Auditor', email: `otto@${domain}`, role: 'auditor' });
     return {
       id: tenant.id,
       slug: demo.slug,
@@ -72,9 +72,16 @@ async function makeDemoTenant(platform: Platform, demo: (typeof DEMO_TENANTS)[nu
   });
 }
 
-async function addPerson(tx: TenantTransaction, person: { name: string; email: string; role: string }): Promise<string> {
+async function addPerson(tx: TenantTransaction, ctx: RequestContext, person: { name: string; email: string; role: string }): Promise<string> {
   const id = mintId('usr');
-  await tx.query('insert into users (id, user_name, display_name, email) values ($1, $2, $3, $2)', [uuidOf('usr', id), person.email, person.name]);
-  await tx.query('insert into user_roles (user_id, role_id) select $1, id from roles where name = $2', [uuidOf('usr', id), person.role]);
+  const user = uuidOf('usr', id);
+  await tx.query('insert into users (id, user_name, display_name, email) values ($1, $2, $3, $2)', [user, person.email, person.name]);
+  await appendAudit(tx, ctx, { action: 'user.create', resource: { type: 'user', id, name: person.name }, context: { source: 'demo' } });
+  const [role] = await tx.query<{ role_id: string }>(
+    'insert into user_roles (user_id, role_id) select $1, id from roles where name = $2 returning role_id',
+    [user, person.role],
+  );
+  const resource = { type: 'role', id: idOf('rol', role?.role_id ?? ''), name: person.role };
+  await appendAudit(tx, ctx, { action: 'role.grant', resource, context: { user: id } });
   return id;
 }

@@ -6,6 +6,7 @@ import { migrationStatus, type AppliedMigration } from '#kit/migrations.ts';
 import { fail } from '#schema/errors.ts';
 import type { Collection, CollectionScope, Collector, ControlException, ControlFinding } from './collector.ts';
 import { isWithin, writeFromLog } from './log-population.ts';
+import type { Population } from './population.ts';
 import { cellText, type Row } from './table.ts';
 
 /** E5: which changes the stores and the interface have seen, and which state they are in. */
@@ -30,20 +31,9 @@ const UNREADABLE =
 
 async function collect(scope: CollectionScope): Promise<Collection> {
   const series = await readSeries(scope);
-  const applied = series?.flatMap(migrationRows) ?? [];
   const actions = await actionRows(scope);
   const populations = [
-    await scope.write({
-      name: 'migrations',
-      title: 'Migrations of the databases that hold the tenant, as they were applied',
-      select: null,
-      columns: ['database', 'series', 'number', 'name', 'sha256', 'applied_at'],
-      rows: applied,
-      query:
-        '-- In each of the two databases:\nselect series, number, name, sha256, applied_at from tenon.migrations order by series, number',
-      expected: () => applied.length,
-      ...(series === null ? { note: UNREADABLE } : {}),
-    }),
+    ...(series === null ? [] : [await writeMigrations(scope, series)]),
     await scope.write({
       name: 'mutations',
       title: 'Every change that the interface offers, the audit action that it writes, and how often the window saw it',
@@ -63,6 +53,22 @@ async function collect(scope: CollectionScope): Promise<Collection> {
   return { populations, controls: controlsOf(scope, { series, actions }) };
 }
 
+function writeMigrations(scope: CollectionScope, series: readonly Series[]): Promise<Population> {
+  const rows = series.flatMap(migrationRows);
+  return scope.write({
+    name: 'migrations',
+    title: 'Migrations of the databases that hold the tenant, as they were applied',
+    select: null,
+    columns: ['database', 'series', 'number', 'name', 'sha256', 'applied_at'],
+    rows,
+    query: MIGRATIONS_SQL,
+    expected: () => series.reduce((sum, { applied }) => sum + applied.length, 0),
+  });
+}
+
+const MIGRATIONS_SQL = `-- In each of the two databases:
+select series, number, name, sha256, applied_at from tenon.migrations order by series, number`;
+
 function controlsOf(
   scope: CollectionScope,
   { series, actions }: { series: readonly Series[] | null; actions: readonly Row[] },
@@ -72,7 +78,7 @@ function controlsOf(
     {
       criterion: 'CC8.1',
       test: 'The applied migrations were compared, by their hashes, with those that this program is built from.',
-      populations: ['migrations', 'tenant-changes'],
+      populations: [...(series === null ? [] : ['migrations']), 'tenant-changes'],
       exceptions: series?.flatMap(seriesFaults) ?? [],
       untested: series === null ? UNREADABLE : null,
       facts: { migrations: series?.reduce((sum, { applied }) => sum + applied.length, 0) ?? null },

@@ -22,8 +22,6 @@ export interface PopulationDraft {
   readonly query: string;
   /** Counts the rows another way; asked after they were written. */
   readonly expected: () => Promise<number> | number;
-  /** What the reader has to know beside the counts; a whole sentence. */
-  readonly note?: string;
 }
 
 /** A population as it was written. */
@@ -109,7 +107,7 @@ function completenessOf(
 }
 
 function statementOf(
-  { select, note }: PopulationDraft,
+  { select }: PopulationDraft,
   { count, expected, log }: { count: number; expected: number; log: PopulationLog },
 ): string {
   const sentences =
@@ -123,5 +121,5 @@ function statementOf(
             `The sealed log up to size ${log.head.size} gives ${count} entries; its searchable copy counts ${expected}.`,
             'Sequence numbers have no gap: each entry names the hash of the one before it.',
           ];
-  return [...sentences, ...(note === undefined ? [] : [note])].join(' ');
+  return sentences.join(' ');
 }

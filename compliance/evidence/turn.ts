@@ -44,31 +44,6 @@ export function evidenceTurn(options: EvidenceTurnOptions): () => Promise<boolea
   };
 }
 
-/** A turn with what ends it. */
-export interface OpenedTurn {
-  readonly turn: () => Promise<boolean>;
-  readonly close: () => Promise<void>;
-}
-
-/**
- * Returns a turn that is opened when it is first called, and again where that failed: whatever else the process does
- * need not wait for it, nor for a database that is away.
- */
-export function openedLater(open: () => Promise<OpenedTurn>): OpenedTurn {
-  let opened: Promise<OpenedTurn> | null = null;
-  return {
-    turn: async () => {
-      const opening = (opened ??= open());
-      const { turn } = await opening.catch((error: unknown) => {
-        opened = null;
-        throw error;
-      });
-      return turn();
-    },
-    close: async () => (await opened?.catch(() => null))?.close(),
-  };
-}
-
 async function buildNext(options: EvidenceTurnOptions, cell: string): Promise<boolean> {
   const client = await options.platform.databases.auditPool(cell).connect();
   let broken = true;

@@ -18,16 +18,25 @@ export interface ArchiveQuestion {
 export async function verifyArchive({ source, path, keys, heads, onProgress }: ArchiveQuestion): Promise<Report> {
   const findings = createFindings();
   const { logs, strangers } = await findLogs(source);
-  for (const folder of strangers) findings.judge('integrity', 'fail', { file: folder, sentence: 'it is no folder of a log' });
+  for (const folder of strangers)
+    findings.judge('integrity', 'fail', { file: folder, sentence: 'it is no folder of a log' });
   const answers: LogAnswer[] = [];
   for (const [index, log] of logs.entries()) {
-    const answer = await verifyLog({ source, log, keys, heads, onProgress: (part) => onProgress((index + part) / logs.length) });
+    const answer = await verifyLog({
+      source,
+      log,
+      keys,
+      heads,
+      onProgress: (part) => onProgress((index + part) / logs.length),
+    });
     // With several logs the place must say which one it is in.
     answers.push(logs.length === 1 ? answer : located(answer, folderOf(log)));
   }
   if (logs.length === 0) nothingFound(findings);
   judgeAbsentLogs(findings, heads, answers);
-  findings.assume('the lock of the objects can be seen in the store alone; of the newest manifest its times and its lock are not signed');
+  findings.assume(
+    'the lock of the objects can be seen in the store alone; of the newest manifest its times and its lock are not signed',
+  );
   const judged = answers.reduce(
     (sum, answer) => ({
       integrity: worse(sum.integrity, answer.integrity),
@@ -51,7 +60,9 @@ export function checkedLog({ origin, size, root, integrity, completeness }: LogA
 
 function located(answer: LogAnswer, folder: string): LogAnswer {
   const at = (judgement: LogAnswer['integrity']) =>
-    judgement.place === null ? judgement : { ...judgement, place: { ...judgement.place, file: judgement.place.file ?? folder } };
+    judgement.place === null
+      ? judgement
+      : { ...judgement, place: { ...judgement.place, file: judgement.place.file ?? folder } };
   return { ...answer, integrity: at(answer.integrity), completeness: at(answer.completeness) };
 }
 
@@ -66,7 +77,10 @@ function judgeAbsentLogs(findings: Findings, heads: readonly Checkpoint[], answe
   const found = new Set(answers.map(({ origin }) => origin.slice(origin.indexOf('/'))));
   for (const { origin, size } of heads) {
     if (size === 0 || found.has(origin.slice(origin.indexOf('/')))) continue;
-    findings.judge('completeness', 'fail', { seq: 0, sentence: `a head of ${origin} was signed, but nothing of that log is there` });
+    findings.judge('completeness', 'fail', {
+      seq: 0,
+      sentence: `a head of ${origin} was signed, but nothing of that log is there`,
+    });
   }
 }
 

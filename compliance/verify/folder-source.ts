@@ -15,13 +15,21 @@ export function folderSource(root: string): FileSource {
     list: (folder) => listFiles(pathOf, folder),
     folders: async (folder) => {
       const entries = await entriesOf(pathOf(folder));
-      return entries.filter((entry) => entry.isDirectory() && isShown(entry.name)).map(({ name }) => name).toSorted();
+      return entries
+        .filter((entry) => entry.isDirectory() && isShown(entry.name))
+        .map(({ name }) => name)
+        .toSorted();
     },
     size: async (path) => {
       const found = await lstat(pathOf(path)).catch(() => null);
       return found?.isFile() === true ? found.size : null;
     },
-    read: (path, maxBytes) => reading(path, () => open(pathOf(path), READ), (file) => readAll(file, { path, maxBytes })),
+    read: (path, maxBytes) =>
+      reading(
+        path,
+        () => open(pathOf(path), READ),
+        (file) => readAll(file, { path, maxBytes }),
+      ),
     stream: (path) => streamOf(path, () => open(pathOf(path), READ)),
     close: async () => undefined,
   };
@@ -80,7 +88,11 @@ async function* streamOf(path: string, opening: () => Promise<FileHandle>): Asyn
   }
 }
 
-async function reading<T>(path: string, opening: () => Promise<FileHandle>, work: (file: FileHandle) => Promise<T>): Promise<T> {
+async function reading<T>(
+  path: string,
+  opening: () => Promise<FileHandle>,
+  work: (file: FileHandle) => Promise<T>,
+): Promise<T> {
   const file = await openFile(path, opening);
   try {
     return await work(file);
@@ -91,7 +103,9 @@ async function reading<T>(path: string, opening: () => Promise<FileHandle>, work
 
 async function openFile(path: string, opening: () => Promise<FileHandle>): Promise<FileHandle> {
   const file = await opening().catch((error: unknown) =>
-    errnoOf(error) === 'ENOENT' ? fail('NOT_FOUND', `${path} is missing`) : refuse(`${path} cannot be read (${errnoOf(error)})`),
+    errnoOf(error) === 'ENOENT'
+      ? fail('NOT_FOUND', `${path} is missing`)
+      : refuse(`${path} cannot be read (${errnoOf(error)})`),
   );
   if ((await file.stat()).isFile()) return file;
   await file.close();

@@ -50,7 +50,11 @@ export function folderOf({ root, region, tenant, epoch }: LogPlace): string {
 
 /** Returns the files of a log. */
 export async function listLog(source: FileSource, log: LogPlace): Promise<LogFiles> {
-  const files = { manifests: new Map<number, string[]>(), segments: new Map<number, string[]>(), strangers: [] as string[] };
+  const files = {
+    manifests: new Map<number, string[]>(),
+    segments: new Map<number, string[]>(),
+    strangers: [] as string[],
+  };
   const folder = folderOf(log);
   for (const path of await source.list(folder)) {
     const name = path.slice(folder.length + 1);

@@ -38,7 +38,9 @@ export function outsideHeads(heads: readonly Checkpoint[], findings: Findings): 
 
 function judgeEnd({ size, newest }: { size: number | null; newest: number | null }, findings: Findings): void {
   if (size === null) {
-    findings.judge('completeness', 'cannot say', { sentence: 'what stands there was changed, so nobody can tell what is missing' });
+    findings.judge('completeness', 'cannot say', {
+      sentence: 'what stands there was changed, so nobody can tell what is missing',
+    });
   } else if (newest === null) {
     findings.judge('completeness', 'cannot say', {
       seq: size,
@@ -50,6 +52,8 @@ function judgeEnd({ size, newest }: { size: number | null; newest: number | null
       sentence: `a head of ${newest} entries was signed, but the entries end before ${size}`,
     });
   } else if (newest < size) {
-    findings.assume(`nothing is missing before seq ${newest}, where the outside head ends; of what follows it says nothing`);
+    findings.assume(
+      `nothing is missing before seq ${newest}, where the outside head ends; of what follows it says nothing`,
+    );
   }
 }

@@ -90,7 +90,10 @@ async function begin(question: LogQuestion): Promise<Walk> {
     question,
     files,
     findings,
-    heads: outsideHeads(heads.filter(({ origin }) => origin.endsWith(suffix)), findings),
+    heads: outsideHeads(
+      heads.filter(({ origin }) => origin.endsWith(suffix)),
+      findings,
+    ),
     frontier: Frontier.fromJSON(start),
     prev: ZERO_PREV,
     before: null,
@@ -114,7 +117,11 @@ async function visit(walk: Walk, number: number, previous: number | null): Promi
   const path = walk.files.manifests.get(number)?.[0] ?? '';
   const expected = previous === null ? (walk.question.start === undefined ? 0 : number) : previous + 1;
   if (number > expected) {
-    walk.findings.judge('completeness', 'fail', { file: path, seq: walk.size, sentence: `manifest ${expected} is missing before it` });
+    walk.findings.judge('completeness', 'fail', {
+      file: path,
+      seq: walk.size,
+      sentence: `manifest ${expected} is missing before it`,
+    });
     lose(walk, `manifest ${expected} is missing, so what follows cannot be joined to it`);
   }
   const checked = await readManifest(walk, number);
@@ -125,7 +132,8 @@ async function visit(walk: Walk, number: number, previous: number | null): Promi
   }
   const isFollowing = walk.before !== null || (number === 0 && previous === null);
   const fault = isFollowing ? discontinuity(checked, walk.before) : null;
-  if (fault !== null) walk.findings.judge('integrity', 'fail', { file: path, seq: checked.manifest.first_seq, sentence: fault });
+  if (fault !== null)
+    walk.findings.judge('integrity', 'fail', { file: path, seq: checked.manifest.first_seq, sentence: fault });
   if (walk.question.start !== undefined && previous === null) startLate(walk, checked);
   await visitSegment(walk, checked);
   walk.before = checked;
@@ -145,7 +153,10 @@ function startLate(walk: Walk, { manifest }: CheckedManifest): void {
   walk.prev = manifest.first_prev;
   const tree = walk.frontier;
   if (tree?.size === manifest.size_before && tree.root().toString('hex') === manifest.root_before) return;
-  walk.findings.judge('integrity', 'fail', { seq: manifest.first_seq, sentence: 'the given tree is not the one before the first segment' });
+  walk.findings.judge('integrity', 'fail', {
+    seq: manifest.first_seq,
+    sentence: 'the given tree is not the one before the first segment',
+  });
 }
 
 async function readManifest(walk: Walk, number: number): Promise<CheckedManifest | null> {
@@ -181,11 +192,18 @@ async function visitSegment(walk: Walk, { manifest }: CheckedManifest): Promise<
   const path = question.log.root + manifest.segment.key;
   const given = walk.files.segments.get(manifest.number) ?? [];
   for (const other of given.filter((name) => name !== path)) {
-    findings.judge('integrity', 'fail', { file: other, seq: manifest.first_seq, sentence: 'no manifest names this segment' });
+    findings.judge('integrity', 'fail', {
+      file: other,
+      seq: manifest.first_seq,
+      sentence: 'no manifest names this segment',
+    });
   }
   if (!given.includes(path)) {
     const place = { file: path, seq: manifest.first_seq };
-    findings.judge('completeness', 'fail', { ...place, sentence: `the segment of entries ${manifest.first_seq} to ${manifest.size_after - 1} is missing` });
+    findings.judge('completeness', 'fail', {
+      ...place,
+      sentence: `the segment of entries ${manifest.first_seq} to ${manifest.size_after - 1} is missing`,
+    });
     lose(walk, 'a segment is missing, so what follows cannot be joined to it');
     return;
   }
@@ -200,7 +218,10 @@ async function foldSegment(
   const { question, findings } = walk;
   const before = Frontier.fromJSON(frontier.toJSON());
   const packed = await question.source.read(path, MAX_PACKED_BYTES).catch((thrown: unknown) => reasonOf(thrown));
-  const checked = typeof packed === 'string' ? { seq: manifest.first_seq, sentence: packed } : await checkSegment(packed, manifest, { frontier, prev: walk.prev });
+  const checked =
+    typeof packed === 'string'
+      ? { seq: manifest.first_seq, sentence: packed }
+      : await checkSegment(packed, manifest, { frontier, prev: walk.prev });
   if (!('segment' in checked)) {
     findings.judge('integrity', 'fail', { file: path, seq: checked.seq, sentence: checked.sentence });
     return;
@@ -237,7 +258,15 @@ function answerOf(walk: Walk): LogAnswer {
     ...walk.proven,
     integrity,
     completeness: changed
-      ? { verdict: 'cannot say', place: { file: null, seq: null, row: null, sentence: 'what stands there was changed, so nobody can tell what is missing' } }
+      ? {
+          verdict: 'cannot say',
+          place: {
+            file: null,
+            seq: null,
+            row: null,
+            sentence: 'what stands there was changed, so nobody can tell what is missing',
+          },
+        }
       : completeness,
     files: [...files.manifests.values(), ...files.segments.values()].flat().length + files.strangers.length,
     segments: walk.segments,

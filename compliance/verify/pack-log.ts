@@ -28,7 +28,10 @@ const MAX_FRONTIER_BYTES = 64 * 1024;
  * Checks the log of a pack whose files are those of its manifest: against the head that the manifest names, and the
  * populations against the log. Null where there is no log, or no head to count it against.
  */
-export async function checkLog(pack: LogOfPack, findings: Findings): Promise<{ log: LogAnswer | null; populations: number }> {
+export async function checkLog(
+  pack: LogOfPack,
+  findings: Findings,
+): Promise<{ log: LogAnswer | null; populations: number }> {
   const populations = await openPopulations(pack, findings);
   try {
     const log = await replayLog(pack, populations, findings);
@@ -61,7 +64,8 @@ async function replayLog(pack: LogOfPack, populations: Populations, findings: Fi
     if (place !== null) findings.judge(question, verdict, place);
   }
   for (const sentence of answer.assumptions) findings.assume(sentence);
-  if (answer.origin !== head.origin) findings.judge('integrity', 'fail', { file: MANIFEST, sentence: 'the head is of another log than the pack holds' });
+  if (answer.origin !== head.origin)
+    findings.judge('integrity', 'fail', { file: MANIFEST, sentence: 'the head is of another log than the pack holds' });
   judgeWindow({ start, answer, manifest: pack.manifest }, findings);
   return answer;
 }
@@ -72,14 +76,19 @@ async function findOwnLog({ source, manifest }: LogOfPack, findings: Findings): 
   const [log, ...others] = logs;
   const isOwn = log === undefined || (log.root === 'log/' && log.tenant === manifest.tenant.id);
   if (isOwn && others.length + strangers.length === 0) return log ?? null;
-  findings.judge('integrity', 'fail', { file: 'log', sentence: 'the pack holds another log than the one of its tenant' });
+  findings.judge('integrity', 'fail', {
+    file: 'log',
+    sentence: 'the pack holds another log than the one of its tenant',
+  });
   return null;
 }
 
 /** The log speaks of other people too, so an access export goes without. */
 function judgeAbsence({ kind }: PackManifest, findings: Findings): void {
   if (kind === 'gdpr_access') {
-    findings.assume('the stores were read by the deployment itself; no log shows that it found every row about the person');
+    findings.assume(
+      'the stores were read by the deployment itself; no log shows that it found every row about the person',
+    );
   } else {
     const sentence = 'the pack holds no signed head with its log, so nothing can be counted against it';
     findings.judge('completeness', 'cannot say', { file: MANIFEST, sentence });
@@ -118,13 +127,20 @@ async function readStart(source: FileSource, findings: Findings): Promise<Fronti
 }
 
 /** Whether the part of the log in the pack reaches over the window at both ends. */
-function judgeWindow({ start, answer, manifest }: { start: FrontierState | null; answer: LogAnswer; manifest: PackManifest }, findings: Findings): void {
+function judgeWindow(
+  { start, answer, manifest }: { start: FrontierState | null; answer: LogAnswer; manifest: PackManifest },
+  findings: Findings,
+): void {
   const [fromMs, toMs] = [Date.parse(manifest.window.from), Date.parse(manifest.window.to)];
   if (answer.lastTs !== null && Date.parse(answer.lastTs) < toMs) {
-    findings.assume(`the log in the pack ends at ${answer.lastTs}, within the window; what was sealed later is not in it`);
+    findings.assume(
+      `the log in the pack ends at ${answer.lastTs}, within the window; what was sealed later is not in it`,
+    );
   }
   if (start === null) return;
-  findings.assume(`the entries before seq ${start.size} are not in the pack; that their clock ran ahead of the window's beginning is taken for impossible`);
+  findings.assume(
+    `the entries before seq ${start.size} are not in the pack; that their clock ran ahead of the window's beginning is taken for impossible`,
+  );
   if (answer.firstTs !== null && Date.parse(answer.firstTs) < fromMs) return;
   findings.judge('completeness', 'cannot say', {
     seq: start.size,

@@ -12,7 +12,12 @@ export interface PackManifest {
   readonly window: { readonly from: string; readonly to: string };
   readonly generator: { readonly name: string; readonly version: string; readonly source_sha256: string };
   /** The newest signed head of the tenant's log when the pack was built; null where there was none. */
-  readonly head: { readonly origin: string; readonly size: number; readonly root: string; readonly checkpoint: string } | null;
+  readonly head: {
+    readonly origin: string;
+    readonly size: number;
+    readonly root: string;
+    readonly checkpoint: string;
+  } | null;
   /** Every file of the pack but the manifest and its envelope, sorted by path. */
   readonly files: readonly PackFile[];
   readonly omissions: readonly { readonly what: string; readonly why: string }[];
@@ -66,13 +71,18 @@ const isPackManifest: (value: unknown) => value is PackManifest = isShape<PackMa
   tenant: isShape({ id: (value) => typeof value === 'string' && isId('tnt', value), slug: isText, region: isText }),
   window: isShape({ from: isTime, to: isTime }),
   generator: isShape({ name: isText, version: isText, source_sha256: isHash }),
-  head: (value) => value === null || isShape({ origin: isText, size: isCount, root: isHash, checkpoint: isText })(value),
-  files: listOf(isShape({ path: isPath, sha256: isHash, bytes: isCount, rows: (value) => value === null || isCount(value) })),
+  head: (value) =>
+    value === null || isShape({ origin: isText, size: isCount, root: isHash, checkpoint: isText })(value),
+  files: listOf(
+    isShape({ path: isPath, sha256: isHash, bytes: isCount, rows: (value) => value === null || isCount(value) }),
+  ),
   omissions: listOf(isShape({ what: isText, why: isText })),
 });
 
 /** Returns the check for objects with exactly these fields. */
-export function isShape<T extends object>(checks: Readonly<Record<keyof T & string, Check>>): (value: unknown) => value is T {
+export function isShape<T extends object>(
+  checks: Readonly<Record<keyof T & string, Check>>,
+): (value: unknown) => value is T {
   const fields = new Map<string, Check>(Object.entries(checks));
   return (value): value is T => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;

@@ -69,20 +69,33 @@ export async function verifyPack(question: PackQuestion): Promise<Report> {
   };
 }
 
-const UNTOLD = { file: null, seq: null, row: null, sentence: 'what stands there was changed, so nobody can tell what is missing' };
+const UNTOLD = {
+  file: null,
+  seq: null,
+  row: null,
+  sentence: 'what stands there was changed, so nobody can tell what is missing',
+};
 
 async function ownKeys(source: FileSource, findings: Findings): Promise<NoteVerifier[]> {
   try {
     const keys = parseVerifierKeys((await source.read(KEYS, MAX_SMALL_BYTES)).toString('utf8'));
-    findings.assume('the key was taken from the pack itself, so whoever made the pack may have made the key; compare it, or give one with --key');
+    findings.assume(
+      'the key was taken from the pack itself, so whoever made the pack may have made the key; compare it, or give one with --key',
+    );
     return keys;
   } catch (thrown) {
-    findings.judge('integrity', 'fail', { file: KEYS, sentence: `no key was given, and the pack's own cannot be used: ${reasonOf(thrown)}` });
+    findings.judge('integrity', 'fail', {
+      file: KEYS,
+      sentence: `no key was given, and the pack's own cannot be used: ${reasonOf(thrown)}`,
+    });
     return [];
   }
 }
 
-async function readManifest({ source, keys }: Pick<PackQuestion, 'source' | 'keys'>, findings: Findings): Promise<PackManifest | null> {
+async function readManifest(
+  { source, keys }: Pick<PackQuestion, 'source' | 'keys'>,
+  findings: Findings,
+): Promise<PackManifest | null> {
   let file = MANIFEST;
   try {
     const bytes = await source.read(MANIFEST, MAX_PACK_MANIFEST_BYTES);
@@ -94,7 +107,10 @@ async function readManifest({ source, keys }: Pick<PackQuestion, 'source' | 'key
     if (!isDeepStrictEqual(subject, expected)) {
       findings.judge('integrity', 'fail', { file: MANIFEST, sentence: 'it is not the manifest that was signed' });
     } else if (predicateType !== EVIDENCE_PREDICATE_TYPE || !isDeepStrictEqual(predicate, predicateOf(manifest))) {
-      findings.judge('integrity', 'fail', { file: ENVELOPE, sentence: 'what was signed is not about this kind, window and tenant' });
+      findings.judge('integrity', 'fail', {
+        file: ENVELOPE,
+        sentence: 'what was signed is not about this kind, window and tenant',
+      });
     }
     return manifest;
   } catch (thrown) {
@@ -114,7 +130,10 @@ function parseJson(bytes: Buffer): unknown {
 function judgeOmissions({ omissions }: PackManifest, findings: Findings): void {
   const [first] = omissions;
   if (first !== undefined) {
-    findings.judge('completeness', 'fail', { file: MANIFEST, sentence: `the pack leaves out ${first.what}: ${first.why}` });
+    findings.judge('completeness', 'fail', {
+      file: MANIFEST,
+      sentence: `the pack leaves out ${first.what}: ${first.why}`,
+    });
   }
 }
 
@@ -124,12 +143,14 @@ async function checkFiles(
 ): Promise<void> {
   const named = new Set([MANIFEST, ENVELOPE, ...manifest.files.map(({ path }) => path)]);
   for (const path of present) {
-    if (!named.has(path)) findings.judge('integrity', 'fail', { file: path, sentence: 'the manifest does not name this file' });
+    if (!named.has(path))
+      findings.judge('integrity', 'fail', { file: path, sentence: 'the manifest does not name this file' });
   }
   const total = manifest.files.reduce((sum, { bytes }) => sum + bytes, 1);
   let done = 0;
   for (const file of manifest.files) {
-    if (!present.has(file.path)) findings.judge('completeness', 'fail', { file: file.path, sentence: 'the file is missing' });
+    if (!present.has(file.path))
+      findings.judge('completeness', 'fail', { file: file.path, sentence: 'the file is missing' });
     else await checkFile(source, file, findings);
     done += file.bytes;
     onProgress((done / total) * HASHING_SHARE);
@@ -151,9 +172,15 @@ async function checkFile(source: FileSource, file: PackFile, findings: Findings)
       if (bytes > file.bytes) break;
     }
     if (bytes !== file.bytes || digest.digest('hex') !== file.sha256) {
-      findings.judge('integrity', 'fail', { file: file.path, sentence: 'the file is not the one that the manifest names' });
+      findings.judge('integrity', 'fail', {
+        file: file.path,
+        sentence: 'the file is not the one that the manifest names',
+      });
     } else if (rows !== null && rows.count() !== file.rows) {
-      findings.judge('completeness', 'fail', { file: file.path, sentence: `the manifest counts ${file.rows} rows, the file has ${rows.count()}` });
+      findings.judge('completeness', 'fail', {
+        file: file.path,
+        sentence: `the manifest counts ${file.rows} rows, the file has ${rows.count()}`,
+      });
     }
   } catch (thrown) {
     findings.judge('integrity', 'fail', { file: file.path, sentence: reasonOf(thrown) });

@@ -65,7 +65,10 @@ const isClaim = isShape<PopulationClaim>({
 });
 
 /** Opens the populations of a pack whose files were found to be those of its manifest. */
-export async function openPopulations(pack: { source: FileSource; manifest: PackManifest }, findings: Findings): Promise<Populations> {
+export async function openPopulations(
+  pack: { source: FileSource; manifest: PackManifest },
+  findings: Findings,
+): Promise<Populations> {
   const { source, manifest } = pack;
   const files = new Map(manifest.files.map((file) => [file.path, file]));
   const replays: Replay[] = [];
@@ -97,11 +100,18 @@ export async function openPopulations(pack: { source: FileSource; manifest: Pack
   };
 }
 
-async function readClaim(at: { source: FileSource; path: string; name: string }, findings: Findings): Promise<PopulationClaim | null> {
+async function readClaim(
+  at: { source: FileSource; path: string; name: string },
+  findings: Findings,
+): Promise<PopulationClaim | null> {
   try {
     const value: unknown = parseCanonical(await at.source.read(at.path, MAX_CLAIM_BYTES));
-    if (isClaim(value) && value.population === at.name && (value.source === 'log') === (value.select !== null)) return value;
-    findings.judge('completeness', 'cannot say', { file: at.path, sentence: 'it is no statement about the completeness of its population' });
+    if (isClaim(value) && value.population === at.name && (value.source === 'log') === (value.select !== null))
+      return value;
+    findings.judge('completeness', 'cannot say', {
+      file: at.path,
+      sentence: 'it is no statement about the completeness of its population',
+    });
   } catch (thrown) {
     findings.judge('completeness', 'cannot say', { file: at.path, sentence: reasonOf(thrown) });
   }
@@ -114,19 +124,32 @@ function judgeClaim(
   findings: Findings,
 ): void {
   const stem = path.slice(0, -'.completeness.json'.length);
-  if (claim.integrity !== 'pass') findings.judge('integrity', claim.integrity === 'fail' ? 'fail' : 'cannot say', { file: path, sentence: claim.statement });
+  if (claim.integrity !== 'pass')
+    findings.judge('integrity', claim.integrity === 'fail' ? 'fail' : 'cannot say', {
+      file: path,
+      sentence: claim.statement,
+    });
   if (claim.completeness !== 'pass') {
-    findings.judge('completeness', claim.completeness === 'fail' ? 'fail' : 'cannot say', { file: path, sentence: claim.statement });
+    findings.judge('completeness', claim.completeness === 'fail' ? 'fail' : 'cannot say', {
+      file: path,
+      sentence: claim.statement,
+    });
   }
   if (claim.gaps.length > 0 || claim.count !== claim.expected) {
-    findings.judge('completeness', 'fail', { file: path, sentence: `it counts ${claim.count} of ${claim.expected} expected rows` });
+    findings.judge('completeness', 'fail', {
+      file: path,
+      sentence: `it counts ${claim.count} of ${claim.expected} expected rows`,
+    });
   }
   for (const suffix of ['.csv', '.ndjson']) {
     const rows = files.get(stem + suffix)?.rows ?? null;
     if (rows === claim.count) continue;
     findings.judge('completeness', 'fail', {
       file: stem + suffix,
-      sentence: rows === null ? 'the rows of the population are missing' : `the manifest counts ${rows} rows, its statement ${claim.count}`,
+      sentence:
+        rows === null
+          ? 'the rows of the population are missing'
+          : `the manifest counts ${rows} rows, its statement ${claim.count}`,
     });
   }
 }
@@ -138,7 +161,12 @@ interface Replay {
 }
 
 function startReplay(
-  { source, claim, file, window }: { source: FileSource; claim: PopulationClaim; file: string; window: PackManifest['window'] },
+  {
+    source,
+    claim,
+    file,
+    window,
+  }: { source: FileSource; claim: PopulationClaim; file: string; window: PackManifest['window'] },
   findings: Findings,
 ): Replay {
   const lines = linesOf(source.stream(file));
@@ -162,18 +190,22 @@ function startReplay(
         if (broken) return;
         if (!isSelected(entry)) continue;
         const found = await next();
-        if (last === null && claim.first_seq !== entry.seq) differ(entry.seq, `its statement begins with entry ${claim.first_seq}`);
+        if (last === null && claim.first_seq !== entry.seq)
+          differ(entry.seq, `its statement begins with entry ${claim.first_seq}`);
         last = entry.seq;
         if (found === null) differ(entry.seq, 'the log holds this entry, but the population has no row for it');
-        else if (found.seq !== entry.seq) differ(entry.seq, `the log gives this entry, but the row is about entry ${String(found.seq)}`);
-        else if (found.leaf !== leaves[index]?.toString('hex')) differ(entry.seq, 'the row names another leaf than the entry has');
+        else if (found.seq !== entry.seq)
+          differ(entry.seq, `the log gives this entry, but the row is about entry ${String(found.seq)}`);
+        else if (found.leaf !== leaves[index]?.toString('hex'))
+          differ(entry.seq, 'the row names another leaf than the entry has');
       }
     },
     end: async () => {
       if (broken) return;
       const found = await next();
       if (found !== null) differ(Number(found.seq), 'the population has a row that the log does not give it');
-      else if (last !== claim.last_seq || row !== claim.count) differ(last ?? 0, 'its statement names another last entry or count than the log gives');
+      else if (last !== claim.last_seq || row !== claim.count)
+        differ(last ?? 0, 'its statement names another last entry or count than the log gives');
     },
     close: async () => void (await lines.return(undefined)),
   };
@@ -194,7 +226,8 @@ function selector({ select }: PopulationClaim, window: PackManifest['window']): 
 function rowOf(line: string): { seq: unknown; leaf: unknown } {
   try {
     const row: unknown = JSON.parse(line);
-    if (typeof row === 'object' && row !== null && 'seq' in row && 'leaf' in row) return { seq: row.seq, leaf: row.leaf };
+    if (typeof row === 'object' && row !== null && 'seq' in row && 'leaf' in row)
+      return { seq: row.seq, leaf: row.leaf };
   } catch {
     // Told by the caller: a row that names no entry differs from the one that the log gives.
   }

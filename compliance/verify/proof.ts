@@ -36,7 +36,10 @@ function findLog({ path, proof, entry, keys, heads }: ProofFileQuestion, finding
   try {
     const bytes = entry ?? parseProof(proof).extra;
     if (bytes === undefined) {
-      const place = { file: path, sentence: 'the proof does not hold its entry; give the bytes of the entry with --entry' };
+      const place = {
+        file: path,
+        sentence: 'the proof does not hold its entry; give the bytes of the entry with --entry',
+      };
       findings.judge('integrity', 'cannot say', place);
       findings.judge('completeness', 'cannot say', place);
       return null;
@@ -44,16 +47,28 @@ function findLog({ path, proof, entry, keys, heads }: ProofFileQuestion, finding
     const { seq, event } = parseEntry(bytes);
     const { index, checkpoint, signers } = verifyProof({ proof, leaf: entryLeaf(bytes), verifierKeys: keys });
     const place = { file: path, seq: index };
-    if (seq !== index) findings.judge('integrity', 'fail', { ...place, sentence: `the entry says of itself that it is ${seq}` });
+    if (seq !== index)
+      findings.judge('integrity', 'fail', { ...place, sentence: `the entry says of itself that it is ${seq}` });
     if (checkpoint.origin.split('/').at(-2) !== event.tenant_id) {
       findings.judge('integrity', 'fail', { ...place, sentence: 'the event is of another tenant than the log' });
     }
     if (!signers.some(({ name }) => checkpoint.origin.startsWith(`${name}/audit/`))) {
-      findings.judge('integrity', 'fail', { ...place, sentence: 'the log is of another deployment than the key that signed it' });
+      findings.judge('integrity', 'fail', {
+        ...place,
+        sentence: 'the log is of another deployment than the key that signed it',
+      });
     }
     for (const head of heads) {
-      if (head.origin !== checkpoint.origin || head.size !== checkpoint.size || Buffer.compare(head.root, checkpoint.root) === 0) continue;
-      findings.judge('integrity', 'fail', { ...place, sentence: `two heads of ${head.size} entries were signed: somebody was shown another log` });
+      if (
+        head.origin !== checkpoint.origin ||
+        head.size !== checkpoint.size ||
+        Buffer.compare(head.root, checkpoint.root) === 0
+      )
+        continue;
+      findings.judge('integrity', 'fail', {
+        ...place,
+        sentence: `two heads of ${head.size} entries were signed: somebody was shown another log`,
+      });
     }
     return { origin: checkpoint.origin, size: checkpoint.size, root: Buffer.from(checkpoint.root).toString('hex') };
   } catch (thrown) {

@@ -115,7 +115,9 @@ export function reportLines(report: Report): string[] {
     ...judgementLines('integrity', report.integrity),
     ...judgementLines('completeness', report.completeness),
     `checked: ${report.target.kind} ${report.target.path} (${looked.join(', ')})`,
-    ...logs.map(({ origin, size, root }) => `log: ${origin}, proven up to ${plural(size, 'entry', 'entries')}, root ${root}`),
+    ...logs.map(
+      ({ origin, size, root }) => `log: ${origin}, proven up to ${plural(size, 'entry', 'entries')}, root ${root}`,
+    ),
     ...report.assumptions.map((sentence) => `assumed: ${sentence}`),
   ];
 }

@@ -24,7 +24,10 @@ export const MAX_PACKED_BYTES = MAX_SEGMENT_BYTES + 64 * 1024;
 export async function checkSegment(packed: Buffer, manifest: Manifest, state: LogState): Promise<SegmentCheck> {
   const { segment: facts } = manifest;
   if (packed.length !== facts.gz_size_bytes || sha256(packed) !== facts.gz_sha256) {
-    return { seq: await firstBadSeq(packed, manifest, state), sentence: 'the packed segment is not the one that its manifest names' };
+    return {
+      seq: await firstBadSeq(packed, manifest, state),
+      sentence: 'the packed segment is not the one that its manifest names',
+    };
   }
   const start = state.frontier.size;
   let segment: Segment;
@@ -45,11 +48,15 @@ function disagreement(segment: Segment, manifest: Manifest, frontier: Frontier):
     return 'the unpacked segment is not the one that its manifest names';
   }
   if (segment.entries.length !== manifest.count) return 'the manifest counts other entries than the segment holds';
-  if (first?.prev !== manifest.first_prev || segment.lastLeaf !== manifest.last_leaf) return 'the manifest names other leaves';
-  if (first.event.ts !== manifest.first_ts || last?.event.ts !== manifest.last_ts) return 'the manifest names other times';
-  if (segment.entries.some(({ event }) => event.tenant_id !== tenant)) return 'an event is of another tenant than its log';
+  if (first?.prev !== manifest.first_prev || segment.lastLeaf !== manifest.last_leaf)
+    return 'the manifest names other leaves';
+  if (first.event.ts !== manifest.first_ts || last?.event.ts !== manifest.last_ts)
+    return 'the manifest names other times';
+  if (segment.entries.some(({ event }) => event.tenant_id !== tenant))
+    return 'an event is of another tenant than its log';
   // This alone is what the signature covers; all the rest only helps to find the place.
-  if (frontier.root().toString('hex') !== manifest.root_after) return 'the entries are not the ones whose root was signed';
+  if (frontier.root().toString('hex') !== manifest.root_after)
+    return 'the entries are not the ones whose root was signed';
   return null;
 }
 

@@ -14,7 +14,10 @@ export function parseVerifierKeys(text: string): NoteVerifier[] {
 
 /** Returns the lines of such a text that should be keys, at most 1,000; none is BAD_USER_INPUT. */
 export function verifierKeyLines(text: string): string[] {
-  const lines = text.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#'));
+  const lines = text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
   if (lines.length === 0) refuse('there is no verifier key');
   return lines.length > MAX_KEYS ? refuse(`there are more than ${MAX_KEYS} verifier keys`) : lines;
 }

@@ -62,7 +62,9 @@ function brokenZip(path: string, thrown: unknown): Report {
 }
 
 async function kindOf(path: string): Promise<'archive' | 'pack' | 'zip' | 'proof'> {
-  const found = await lstat(resolve(path)).catch((error: unknown) => refuse(`${path} cannot be read (${errnoOf(error)})`));
+  const found = await lstat(resolve(path)).catch((error: unknown) =>
+    refuse(`${path} cannot be read (${errnoOf(error)})`),
+  );
   if (found.isDirectory()) {
     const source = folderSource(path);
     const isPack = (await source.size('manifest.json')) !== null || (await source.size('manifest.dsse.json')) !== null;
@@ -99,7 +101,9 @@ async function using<T>(source: FileSource, work: (source: FileSource) => Promis
 }
 
 function requireKeys(keys: readonly NoteVerifier[]): readonly NoteVerifier[] {
-  return keys.length > 0 ? keys : refuse('a key to trust is needed; the deployment shows its own under /.well-known/tenon/keys');
+  return keys.length > 0
+    ? keys
+    : refuse('a key to trust is needed; the deployment shows its own under /.well-known/tenon/keys');
 }
 
 async function readProof(path: string): Promise<Buffer> {

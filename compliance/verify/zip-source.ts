@@ -73,8 +73,10 @@ async function readDirectory(zip: ZipFile): Promise<Map<string, Entry>> {
 function checkEntry(entry: Entry): void {
   const { fileName, compressionMethod, compressedSize, uncompressedSize } = entry;
   if (fileName.endsWith('/')) refuse(`${fileName} is a folder`);
-  if (entry.isEncrypted() || (entry.generalPurposeBitFlag & ~DATA_DESCRIPTOR) !== UTF8_NAMES) refuse(`${fileName} has unusual flags`);
-  if (compressionMethod !== DEFLATED && compressionMethod !== STORED) refuse(`${fileName} is packed by an unknown method`);
+  if (entry.isEncrypted() || (entry.generalPurposeBitFlag & ~DATA_DESCRIPTOR) !== UTF8_NAMES)
+    refuse(`${fileName} has unusual flags`);
+  if (compressionMethod !== DEFLATED && compressionMethod !== STORED)
+    refuse(`${fileName} is packed by an unknown method`);
   if (uncompressedSize > compressedSize * MAX_RATIO) refuse(`${fileName} claims a size that it cannot have`);
   if (entry.fileCommentLength > 0) refuse(`${fileName} carries a comment`);
   if (entry.extraFields.some(({ id }) => id !== 1 || !isLarge(entry))) refuse(`${fileName} carries an extra field`);
@@ -98,8 +100,10 @@ async function checkLayout({ zip, path, entries }: Layout): Promise<void> {
     const [first] = entries;
     let offset = 0;
     for (const entry of entries) {
-      if (entry.relativeOffsetOfLocalHeader !== offset) refuse(`bytes that belong to no file, or to two, stand before ${entry.fileName}`);
-      if (first !== undefined && !isAlike(first, entry)) refuse(`${entry.fileName} has another time or mode than the others`);
+      if (entry.relativeOffsetOfLocalHeader !== offset)
+        refuse(`bytes that belong to no file, or to two, stand before ${entry.fileName}`);
+      if (first !== undefined && !isAlike(first, entry))
+        refuse(`${entry.fileName} has another time or mode than the others`);
       const local = await zip.readLocalFileHeaderPromise(entry);
       checkLocal(entry, local);
       offset = local.fileDataStart + entry.compressedSize;
@@ -128,7 +132,10 @@ async function checkDescriptor(file: FileHandle, { entry, offset }: { entry: Ent
 }
 
 /** The directory follows at once, its entries belong to one disk, and nothing follows it but the record of its end. */
-async function checkEnd(file: FileHandle, { entries, offset }: { entries: readonly Entry[]; offset: number }): Promise<void> {
+async function checkEnd(
+  file: FileHandle,
+  { entries, offset }: { entries: readonly Entry[]; offset: number },
+): Promise<void> {
   const directory = entries.map(({ fileNameLength, extraFieldLength }) => 46 + fileNameLength + extraFieldLength);
   const end = directory.reduce((sum, length) => sum + length, offset);
   const { size } = await file.stat();
@@ -161,7 +168,9 @@ function checkLocal(entry: Entry, local: LocalFileHeader): void {
     (isLarge(entry) || local.versionNeededToExtract === entry.versionNeededToExtract) &&
     (deferred
       ? sums.every((sum) => sum === 0)
-      : local.crc32 === entry.crc32 && local.compressedSize === entry.compressedSize && local.uncompressedSize === entry.uncompressedSize);
+      : local.crc32 === entry.crc32 &&
+        local.compressedSize === entry.compressedSize &&
+        local.uncompressedSize === entry.uncompressedSize);
   if (!same) refuse(`${entry.fileName} is described twice, and differently`);
 }
 

@@ -5,6 +5,8 @@ const OWNER = 'tenon_owner';
 /** The roles that programs log in with while the platform runs. */
 const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker']);
 const CONTEXT_KEYS = 'tenon.context_keys';
+/** Names and checksums of files, no tenant's data: the worker shows them as evidence of change. */
+const MIGRATIONS_READER = 'tenon.migrations: tenon_worker (SELECT)';
 /** TRUNCATE ignores row security; the others touch rows or locks of all tenants, or let a table run foreign code. */
 const DANGEROUS_ON_TABLES: ReadonlySet<string> = new Set(['TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']);
 /** The schemas of the platform. */
@@ -38,13 +40,17 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
   },
   {
     name: 'outside-app',
-    requirement: 'Programs and PUBLIC hold no right on a table or view outside schema app.',
+    requirement: 'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations.',
     breaches: (catalog) =>
       catalog.relations
         .filter(
           (relation) => relation.schema !== 'app' && relation.kind !== 'sequence' && nameOf(relation) !== CONTEXT_KEYS,
         )
-        .flatMap((relation) => runtimeGrants(relation).map((right) => at(relation, `is open to ${right}, unwalled.`))),
+        .flatMap((relation) =>
+          runtimeGrants(relation)
+            .filter((right) => `${nameOf(relation)}: ${right}` !== MIGRATIONS_READER)
+            .map((right) => at(relation, `is open to ${right}, unwalled.`)),
+        ),
   },
   {
     name: 'context-keys',

@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { requireOpen } from './authorize.ts';
-import { inTenant, type Databases, type TenantTransaction } from './database.ts';
+import { inTenantOnce, type Databases, type TenantTransaction } from './database.ts';
 import { findTenant } from './directory.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
@@ -102,7 +102,7 @@ export async function authenticate(
   const parts = parseToken(token);
   if (parts === null || parts.kind === 'sign_in_link') fail('UNAUTHENTICATED', 'not a bearer token of ours');
   const context = await lookUpContext(databases, parts.tenant, origin);
-  const row = await inTenant({ tenant: context, databases }, (tx) => readCredential(tx, parts));
+  const row = await inTenantOnce({ tenant: context, databases }, (tx) => readCredential(tx, parts));
   const usable = row !== null && sameSecret(row.secret_hash, parts.secret) && isAlive(row, origin.now);
   if (!usable) fail('UNAUTHENTICATED', 'the credential is unknown, expired or revoked');
   requireOpen(row.state);

@@ -18,6 +18,7 @@ import type { EvidenceBuilder, EvidenceRequest } from '../../compliance/evidence
 import { startWorker } from '../../compliance/worker.ts';
 import { createUser } from '../../subgraphs/identity/service.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
+import { withClient } from '../support/postgres.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 
 /** The platform of a test: two cells with the demo tenants, and a folder as archive for each. */
@@ -108,12 +109,25 @@ export async function openEvidenceHouse(): Promise<EvidenceHouse> {
     seal: async () => {
       const cells = asWorker.cells.map((cell) => ({ ...cell, archive: archiveOf(cell.name) }));
       const running = startWorker({ cells, signer: TEST_SIGNING_KEY, clock, sealIntervalMs: 100 });
-      await running.idle();
+      // An event is ready when every transaction of the server that began before its own has ended, other tests' included.
+      do await running.idle();
+      while (await isWaiting(stores));
       await running.stop();
     },
     build: (request, changes = {}) =>
       build({ ...builder, ...changes, kind: 'soc2', window: WINDOW, ...request }, folder),
   };
+}
+
+async function isWaiting(stores: TestStores): Promise<boolean> {
+  const counts = await Promise.all(
+    (['eu-1', 'us-1'] as const).map((store) =>
+      withClient(stores.url(store), (client) =>
+        client.query<{ waits: boolean }>('select exists (select from app.outbox) as waits'),
+      ),
+    ),
+  );
+  return counts.some(({ rows }) => rows[0]?.waits === true);
 }
 
 async function build(options: EvidenceBuilder & EvidenceRequest, folder: string): Promise<Pack> {

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, expect, test } from 'vitest';
 import { mintId, idOf, uuidOf, type Id } from '#schema/ids.ts';
-import { evidenceTurn, openedLater } from '../../compliance/evidence/turn.ts';
+import { evidenceTurn } from '../../compliance/evidence/turn.ts';
 import { requestEvidence, findEvidence, downloadEvidence } from '../../subgraphs/audit/evidence.ts';
 import { openEvidenceHouse, WINDOW } from './evidence-fixture.ts';
 
@@ -81,20 +81,6 @@ test('a pack that cannot be built fails with the public sentence, and holds up n
   });
   expect(await findEvidence(ctx, good)).toMatchObject({ state: 'ready' });
   await expect(downloadEvidence(ctx, bad)).rejects.toMatchObject({ code: 'NOT_FOUND' });
-});
-
-test('a turn that cannot be opened yet is opened at a later call, and closed once', async () => {
-  let opened = 0;
-  let closed = 0;
-  const later = openedLater(async () => {
-    opened += 1;
-    if (opened === 1) throw new Error('the database is away');
-    return { turn: async () => true, close: async () => void (closed += 1) };
-  });
-  await expect(later.turn()).rejects.toThrow('away');
-  expect([await later.turn(), await later.turn(), opened]).toEqual([true, true, 2]);
-  await later.close();
-  expect(closed).toBe(1);
 });
 
 async function insertPack({

@@ -20,7 +20,10 @@ const pick = <T>(items: readonly T[], random: (below: number) => number): T => {
 const anyFile = (log: MadeLog, random: (below: number) => number): [string, Buffer] => pick([...log.files], random);
 
 const segmentOf = (log: MadeLog, random: (below: number) => number): [string, string[]] => {
-  const [key, bytes] = pick([...log.files].filter(([name]) => name.includes('/seg/')), random);
+  const [key, bytes] = pick(
+    [...log.files].filter(([name]) => name.includes('/seg/')),
+    random,
+  );
   return [key, gunzipSync(bytes).toString().trimEnd().split('\n')];
 };
 
@@ -44,10 +47,16 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
     return new Map([[key, bytes.subarray(0, random(bytes.length))]]);
   },
   'a dropped file': (log, random) => new Map([[anyFile(log, random)[0], null]]),
-  'two files with each other\'s content': (log, random) => {
+  "two files with each other's content": (log, random) => {
     const [one, bytes] = anyFile(log, random);
-    const [other, otherBytes] = pick([...log.files].filter(([key]) => key !== one), random);
-    return new Map([[one, otherBytes], [other, bytes]]);
+    const [other, otherBytes] = pick(
+      [...log.files].filter(([key]) => key !== one),
+      random,
+    );
+    return new Map([
+      [one, otherBytes],
+      [other, bytes],
+    ]);
   },
   'a second file under the same number': (log, random) => {
     const [key, bytes] = anyFile(log, random);
@@ -77,7 +86,9 @@ const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'a cut-off end': (log, random) => {
     const from = 1 + random(log.manifests.length - 1);
-    return new Map([...log.files.keys()].filter((key) => Number(/\/(\d{9})-/.exec(key)?.[1]) >= from).map((key) => [key, null]));
+    return new Map(
+      [...log.files.keys()].filter((key) => Number(/\/(\d{9})-/.exec(key)?.[1]) >= from).map((key) => [key, null]),
+    );
   },
 };
 
@@ -99,7 +110,10 @@ describe('of an archive with four segments', () => {
   });
 
   const verdicts = async () => {
-    const { integrity, completeness } = await verifyTarget(folder, { keys: [TEST_SIGNING_KEY.verifierKey], checkpoints: [checkpointOf(log)] });
+    const { integrity, completeness } = await verifyTarget(folder, {
+      keys: [TEST_SIGNING_KEY.verifierKey],
+      checkpoints: [checkpointOf(log)],
+    });
     return { integrity, completeness };
   };
 
@@ -107,14 +121,17 @@ describe('of an archive with four segments', () => {
     const random = generator(name.length * 7919);
     const missed: string[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const changes = [...mutate(log, random)].filter(([key, bytes]) => bytes === null || log.files.get(key)?.equals(bytes) !== true);
+      const changes = [...mutate(log, random)].filter(
+        ([key, bytes]) => bytes === null || log.files.get(key)?.equals(bytes) !== true,
+      );
       for (const [key, bytes] of changes) {
         if (bytes === null) rmSync(join(folder, key));
         else writeFileSync(join(folder, key), bytes);
       }
       const { integrity, completeness } = await verdicts();
       const found = [integrity, completeness].filter(({ verdict }) => verdict === 'fail');
-      if (changes.length > 0 && !found.some(({ place }) => place !== null && place.sentence !== '')) missed.push(changes.map(([key]) => key).join());
+      if (changes.length > 0 && !found.some(({ place }) => place !== null && place.sentence !== ''))
+        missed.push(changes.map(([key]) => key).join());
       for (const [key] of changes) {
         const bytes = log.files.get(key);
         if (bytes === undefined) rmSync(join(folder, key));

@@ -7,7 +7,17 @@ import { ZipFile } from 'yazl';
 import { exitCodeOf } from '../../compliance/verify/report.ts';
 import { verifyTarget } from '../../compliance/verify/verify.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
-import { BEGINNING, checkpointOf, makeFolder, makeLog, makePack, OTHER_TENANT, writeFiles, zipOf, type MadeLog } from './verify-fixture.ts';
+import {
+  BEGINNING,
+  checkpointOf,
+  makeFolder,
+  makeLog,
+  makePack,
+  OTHER_TENANT,
+  writeFiles,
+  zipOf,
+  type MadeLog,
+} from './verify-fixture.ts';
 
 const keys = [TEST_SIGNING_KEY.verifierKey];
 const at = (seconds: number) => new Date(BEGINNING + seconds * 1000).toISOString();
@@ -56,6 +66,12 @@ describe('an evidence pack as it was built', () => {
     expect(report.assumptions.join()).toContain('before seq 12');
   });
 
+  it('passes as an access export, which goes without the log', async () => {
+    const report = await verifyTarget(writeFiles(makePack({ log, window: WINDOW, kind: 'gdpr_access' })), { keys });
+    expect([exitCodeOf(report), report.counts.logs]).toEqual([0, 0]);
+    expect(report.assumptions.join()).toContain('the stores were read by the deployment itself');
+  });
+
   it('fails completeness against a newer head than its own', async () => {
     const grown = await makeLog({ counts: [12, 30, 25, 13, 2] });
     const report = await verifyTarget(writeFiles(files), { keys, checkpoints: [checkpointOf(grown)] });
@@ -64,20 +80,44 @@ describe('an evidence pack as it was built', () => {
 });
 
 describe('a pack that cannot tell all', () => {
-  it('because it begins within its window leaves its completeness open', async () => {
-    const report = await verifyTarget(writeFiles(makePack({ log, window: { from: at(5), to: at(60) }, firstSegment: 1 })), { keys });
+  it('because it begins with its window leaves its completeness open', async () => {
+    const window = { from: at(12), to: at(60) };
+    const report = await verifyTarget(writeFiles(makePack({ log, window, firstSegment: 1 })), { keys });
     expect(report.integrity.verdict).toBe('pass');
-    // The population holds entries of before the first segment, which nothing can be compared with.
-    expect(report.completeness.verdict).toBe('fail');
+    expect(report.completeness).toMatchObject({ verdict: 'cannot say', place: { seq: 12 } });
+  });
+
+  it('because it begins behind entries of its own populations is incomplete', async () => {
+    const window = { from: at(5), to: at(60) };
+    const report = await verifyTarget(writeFiles(makePack({ log, window, firstSegment: 1 })), { keys });
+    expect(report.completeness).toMatchObject({
+      verdict: 'fail',
+      place: { file: 'populations/sign-ins.ndjson', row: 1 },
+    });
+  });
+
+  it('because the log ends within its window says so', async () => {
+    const report = await verifyTarget(writeFiles(makePack({ log, window: { from: at(20), to: at(900) } })), { keys });
+    expect(exitCodeOf(report)).toBe(0);
+    expect(report.assumptions.join()).toContain(`ends at ${at(79)}, within the window`);
   });
 
   it('because it has no head leaves its completeness open', async () => {
-    expect(await verdictsOf(writeFiles(makePack({ log, window: WINDOW, withHead: false })))).toEqual(['pass', 'cannot say']);
+    expect(await verdictsOf(writeFiles(makePack({ log, window: WINDOW, withHead: false })))).toEqual([
+      'pass',
+      'cannot say',
+    ]);
   });
 
   it('and says so in its omissions is incomplete', async () => {
-    const report = await verifyTarget(writeFiles(makePack({ log, window: WINDOW, omissions: [{ what: 'invoices', why: 'the cell was away' }] })), { keys });
-    expect(report.completeness).toMatchObject({ verdict: 'fail', place: { sentence: 'the pack leaves out invoices: the cell was away' } });
+    const report = await verifyTarget(
+      writeFiles(makePack({ log, window: WINDOW, omissions: [{ what: 'invoices', why: 'the cell was away' }] })),
+      { keys },
+    );
+    expect(report.completeness).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'the pack leaves out invoices: the cell was away' },
+    });
     expect(exitCodeOf(report)).toBe(1);
   });
 });
@@ -91,25 +131,33 @@ describe('a changed pack', () => {
       changed.writeUInt8(changed.readUInt8(middle) ^ 1, middle);
       writeFileSync(join(folder, path), changed);
       const { integrity } = await verifyTarget(folder, { keys });
-      expect([path, integrity.verdict, integrity.place?.file?.startsWith('manifest') === true ? 'manifest' : integrity.place?.file]).toEqual([
+      expect([
         path,
-        'fail',
-        path.startsWith('manifest') ? 'manifest' : path,
-      ]);
+        integrity.verdict,
+        integrity.place?.file?.startsWith('manifest') === true ? 'manifest' : integrity.place?.file,
+      ]).toEqual([path, 'fail', path.startsWith('manifest') ? 'manifest' : path]);
       writeFileSync(join(folder, path), bytes);
     }
   });
 
   it('fails at a file that nobody named', async () => {
     const folder = writeFiles([...files, ['controls/CC6.1/extra.csv', 'x']]);
-    expect((await verifyTarget(folder, { keys })).integrity).toMatchObject({ verdict: 'fail', place: { file: 'controls/CC6.1/extra.csv' } });
+    expect((await verifyTarget(folder, { keys })).integrity).toMatchObject({
+      verdict: 'fail',
+      place: { file: 'controls/CC6.1/extra.csv' },
+    });
   });
 
   it('fails where its manifest was written anew under another key', async () => {
     const { generateKeyPairSync } = await import('node:crypto');
     const { encodeVerifierKey, noteVerifier } = await import('#schema/signed-note.ts');
     const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-    const forger = { name: 'tenon.test', privateKey, publicKey, verifierKey: encodeVerifierKey(noteVerifier('tenon.test', publicKey)) };
+    const forger = {
+      name: 'tenon.test',
+      privateKey,
+      publicKey,
+      verifierKey: encodeVerifierKey(noteVerifier('tenon.test', publicKey)),
+    };
     const forged = writeFiles(makePack({ log, window: WINDOW, key: forger }));
     expect((await verdictsOf(forged))[0]).toBe('fail');
     // By its own key the manifest passes, but the log inside it was signed by another one.
@@ -119,7 +167,10 @@ describe('a changed pack', () => {
   it('fails where the envelope is of another pack', async () => {
     const other = makePack({ log, window: { from: at(0), to: at(10) } });
     const folder = writeFiles([...files, ['manifest.dsse.json', other.get('manifest.dsse.json') ?? '']]);
-    expect((await verifyTarget(folder, { keys })).integrity).toMatchObject({ verdict: 'fail', place: { file: 'manifest.json', sentence: 'it is not the manifest that was signed' } });
+    expect((await verifyTarget(folder, { keys })).integrity).toMatchObject({
+      verdict: 'fail',
+      place: { file: 'manifest.json', sentence: 'it is not the manifest that was signed' },
+    });
   });
 
   it('fails where the log is of another tenant', async () => {
@@ -145,32 +196,64 @@ describe('an incomplete pack', () => {
 /** Signed by the right key, but not what the log says: the replay alone can tell. */
 describe('a pack of a dishonest builder', () => {
   const dishonest = async (path: string, change: (text: string) => string) => {
-    const pack = makePack({ log, window: WINDOW, dishonest: (all) => void all.set(path, Buffer.from(change(all.get(path)?.toString() ?? ''))) });
+    const pack = makePack({
+      log,
+      window: WINDOW,
+      dishonest: (all) => void all.set(path, Buffer.from(change(all.get(path)?.toString() ?? ''))),
+    });
     return verifyTarget(writeFiles(pack), { keys });
   };
   const ROWS = 'populations/sign-ins.ndjson';
   const CLAIM = 'populations/sign-ins.completeness.json';
 
-  it('whose population leaves out an entry of the log is incomplete, and the entry is named', async () => {
+  /** Rows, table and counts agree with each other; only the log knows better. */
+  const withRows = (change: <T>(rows: T[], filler: T) => T[]) => {
     const pack = makePack({
       log,
       window: WINDOW,
       dishonest: (all) => {
-        const rows = (all.get(ROWS)?.toString() ?? '').split('\n');
-        all.set(ROWS, Buffer.from(rows.toSpliced(3, 1).join('\n')));
-        const csv = (all.get('populations/sign-ins.csv')?.toString() ?? '').split('\r\n');
-        all.set('populations/sign-ins.csv', Buffer.from(csv.toSpliced(4, 1).join('\r\n')));
-        all.set(CLAIM, Buffer.from((all.get(CLAIM)?.toString() ?? '').replaceAll(/"(count|expected)":13/g, '"$1":12')));
+        const rows = change((all.get(ROWS)?.toString() ?? '').trimEnd().split('\n'), '{"row":14,"seq":58,"leaf":"00"}');
+        all.set(ROWS, Buffer.from(`${rows.join('\n')}\n`));
+        const [head = '', ...table] = (all.get(TABLE)?.toString() ?? '').trimEnd().split('\r\n');
+        all.set(TABLE, Buffer.from([head, ...change(table, '14,58,00,x'), ''].join('\r\n')));
+        all.set(
+          CLAIM,
+          Buffer.from((all.get(CLAIM)?.toString() ?? '').replaceAll(/"(count|expected)":13/g, `"$1":${rows.length}`)),
+        );
       },
     });
-    const { integrity, completeness } = await verifyTarget(writeFiles(pack), { keys });
+    return verifyTarget(writeFiles(pack), { keys });
+  };
+  const TABLE = 'populations/sign-ins.csv';
+
+  it('whose population leaves out an entry of the log is incomplete, and the entry is named', async () => {
+    const { integrity, completeness } = await withRows((rows) => rows.toSpliced(3, 1));
     expect(integrity.verdict).toBe('pass');
     expect(completeness).toMatchObject({ verdict: 'fail', place: { file: ROWS, row: 4, seq: 30 } });
   });
 
+  it('whose population leaves out the last entry is incomplete', async () => {
+    const { completeness } = await withRows((rows) => rows.slice(0, -1));
+    expect(completeness).toMatchObject({
+      verdict: 'fail',
+      place: { file: ROWS, seq: 57, sentence: expect.stringContaining('has no row for it') as string },
+    });
+  });
+
   it('whose population invents a row is incomplete', async () => {
-    const { completeness } = await dishonest(ROWS, (rows) => `${rows}{"row":15,"seq":99,"leaf":"00"}\n`);
-    expect(completeness.verdict).toBe('fail');
+    const { completeness } = await withRows((rows, filler) => [...rows, filler]);
+    expect(completeness).toMatchObject({
+      verdict: 'fail',
+      place: { file: ROWS, row: 14, sentence: 'the population has a row that the log does not give it' },
+    });
+  });
+
+  it('whose manifest counts other rows than a table has is incomplete', async () => {
+    const { completeness } = await dishonest(TABLE, (table) => `${table}14,58,00,x\r\n`);
+    expect(completeness).toMatchObject({
+      verdict: 'fail',
+      place: { file: TABLE, sentence: 'the manifest counts 13 rows, the file has 14' },
+    });
   });
 
   it('whose row names another leaf is incomplete', async () => {
@@ -196,7 +279,10 @@ describe('a pack of a dishonest builder', () => {
         for (const path of all.keys()) if (/\/seg\/000000002-/.test(path)) all.delete(path);
       },
     });
-    expect((await verifyTarget(writeFiles(pack), { keys })).completeness).toMatchObject({ verdict: 'fail', place: { seq: 42 } });
+    expect((await verifyTarget(writeFiles(pack), { keys })).completeness).toMatchObject({
+      verdict: 'fail',
+      place: { seq: 42 },
+    });
   });
 });
 
@@ -218,13 +304,41 @@ describe('a zip', () => {
     // The first name is the one in the local header; the directory comes last.
     bytes.write('rEport.html', bytes.indexOf('report.html'));
     const { integrity } = await verifyTarget(zipFile(bytes), { keys });
-    expect(integrity).toMatchObject({ verdict: 'fail', place: { sentence: 'report.html is described twice, and differently' } });
+    expect(integrity).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'report.html is described twice, and differently' },
+    });
   });
 
   it('with a bomb in it fails before much of it is unpacked', async () => {
     const bytes = await zipOf(new Map([...files, ['log/bomb', Buffer.alloc(200 * 1024 * 1024)]]));
     const { integrity } = await verifyTarget(zipFile(bytes), { keys });
     expect(integrity).toMatchObject({ verdict: 'fail', place: { file: 'log/bomb' } });
+  });
+
+  it('that hides bytes before a file fails', async () => {
+    const bytes = await zipOf(new Map([['a', Buffer.from('hello')]]));
+    const directory = bytes.indexOf(Buffer.from('PK\x01\x02', 'latin1'));
+    const end = bytes.indexOf(Buffer.from('PK\x05\x06', 'latin1'));
+    bytes.writeUInt32LE(10, directory + 42);
+    bytes.writeUInt32LE(directory + 10, end + 16);
+    const { integrity } = await verifyTarget(zipFile(Buffer.concat([Buffer.alloc(10, '#'), bytes])), { keys });
+    expect(integrity).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'bytes that belong to no file, or to two, stand before a' },
+    });
+  });
+
+  it('whose check sums are wrong fails, though the content is right', async () => {
+    const bytes = await zipOf(files);
+    const name = Buffer.from('report.html');
+    const directory = bytes.lastIndexOf(name) - 46;
+    for (const place of [bytes.indexOf(name) - 30 + 14, directory + 16]) bytes.writeUInt32LE(1, place);
+    const { integrity } = await verifyTarget(zipFile(bytes), { keys });
+    expect(integrity).toMatchObject({
+      verdict: 'fail',
+      place: { file: 'report.html', sentence: 'report.html has another check sum than the zip says' },
+    });
   });
 
   it('that lies about a size fails', async () => {
@@ -242,7 +356,8 @@ describe('a zip', () => {
 
   it('with a name twice fails', async () => {
     const zip = new ZipFile();
-    for (const text of ['one', 'two']) zip.addBuffer(Buffer.from(text), 'manifest.json', { mtime: new Date(1980, 0, 1), forceDosTimestamp: true });
+    for (const text of ['one', 'two'])
+      zip.addBuffer(Buffer.from(text), 'manifest.json', { mtime: new Date(1980, 0, 1), forceDosTimestamp: true });
     zip.end();
     const { integrity } = await verifyTarget(zipFile(await buffer(zip.outputStream)), { keys });
     expect(integrity.place?.sentence).toBe('manifest.json is there twice');
@@ -259,7 +374,7 @@ describe('a zip', () => {
     for (let round = 0; round < 150; round++) {
       const place = (round * 7919) % bytes.length;
       const changed = Buffer.from(bytes);
-      changed.writeUInt8(changed.readUInt8(place) ^ (1 << round % 8), place);
+      changed.writeUInt8(changed.readUInt8(place) ^ (1 << (round % 8)), place);
       writeFileSync(path, changed);
       if ((await verdictsOf(path))[0] !== 'fail') passed.push(place);
     }

@@ -5,11 +5,20 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { canonicalJson } from '#schema/canonical-json.ts';
 import { encodeVerifierKey, noteVerifier } from '#schema/signed-note.ts';
-import { manifestSha256, type Manifest } from '../../compliance/manifest.ts';
+import { manifestSha256, signManifest, type Manifest } from '../../compliance/manifest.ts';
 import { packSegment } from '../../compliance/segment.ts';
 import { verifyTarget } from '../../compliance/verify/verify.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
-import { checkpointOf, eventAt, makeFolder, makeLog, OTHER_TENANT, TENANT, writeFiles, type MadeLog } from './verify-fixture.ts';
+import {
+  checkpointOf,
+  eventAt,
+  makeFolder,
+  makeLog,
+  OTHER_TENANT,
+  TENANT,
+  writeFiles,
+  type MadeLog,
+} from './verify-fixture.ts';
 
 const KEYS = [TEST_SIGNING_KEY.verifierKey];
 
@@ -63,7 +72,13 @@ describe('an archive as it was sealed', () => {
 
   it('passes beside what the archive keeps for itself: dates of retention and half-written objects', async () => {
     const folder = writeFiles(log.files);
-    writeFiles([[`${[...log.files.keys()][0]}.retention.jsonl`, 'x'], ['.staging/half', 'x']], folder);
+    writeFiles(
+      [
+        [`${[...log.files.keys()][0]}.retention.jsonl`, 'x'],
+        ['.staging/half', 'x'],
+      ],
+      folder,
+    );
     expect((await verify(folder)).integrity.verdict).toBe('pass');
   });
 
@@ -93,14 +108,20 @@ describe('an archive of several tenants', () => {
 
   it('lacks a log of which a head was signed', async () => {
     const other = await makeLog({ counts: [4], tenant: OTHER_TENANT });
-    const report = await verifyTarget(writeFiles(log.files), { keys: KEYS, checkpoints: [checkpointOf(log), checkpointOf(other)] });
+    const report = await verifyTarget(writeFiles(log.files), {
+      keys: KEYS,
+      checkpoints: [checkpointOf(log), checkpointOf(other)],
+    });
     expect(report.completeness).toMatchObject({ verdict: 'fail', place: { seq: 0 } });
     expect(report.completeness.place?.sentence).toContain(OTHER_TENANT);
   });
 
-  it('that lie in each other\'s folders fail', async () => {
+  it("that lie in each other's folders fail", async () => {
     const folder = writeFiles([...log.files].map(([key, bytes]) => [key.replace(TENANT, OTHER_TENANT), bytes]));
-    expect((await verify(folder)).integrity).toMatchObject({ verdict: 'fail', place: { sentence: 'manifest: it is of another log' } });
+    expect((await verify(folder)).integrity).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'manifest: it is of another log' },
+    });
   });
 });
 
@@ -112,27 +133,33 @@ describe('a changed archive', () => {
   };
 
   it('fails at the first entry that one changed byte has reached', async () => {
-    const place = await firstFault(withChange(/seg\/000000001/, (bytes) => {
-      const text = gunzipSync(bytes).toString().replace('doc_7"', 'doc_9"');
-      return gzipSync(text);
-    }));
+    const place = await firstFault(
+      withChange(/seg\/000000001/, (bytes) => {
+        const text = gunzipSync(bytes).toString().replace('doc_7"', 'doc_9"');
+        return gzipSync(text);
+      }),
+    );
     expect(place).toMatchObject({ seq: 7, file: expect.stringContaining('/seg/000000001-') as string });
   });
 
   it('fails at the first entry of swapped ones', async () => {
-    const place = await firstFault(withChange(/seg\/000000003/, (bytes) => {
-      const lines = gunzipSync(bytes).toString().split('\n');
-      [lines[4], lines[5]] = [lines[5] ?? '', lines[4] ?? ''];
-      return gzipSync(lines.join('\n'));
-    }));
+    const place = await firstFault(
+      withChange(/seg\/000000003/, (bytes) => {
+        const lines = gunzipSync(bytes).toString().split('\n');
+        [lines[4], lines[5]] = [lines[5] ?? '', lines[4] ?? ''];
+        return gzipSync(lines.join('\n'));
+      }),
+    );
     expect(place).toMatchObject({ seq: 20 });
   });
 
   it('fails where an entry was taken out of the middle', async () => {
-    const place = await firstFault(withChange(/seg\/000000001/, (bytes) => {
-      const lines = gunzipSync(bytes).toString().split('\n');
-      return gzipSync(lines.toSpliced(2, 1).join('\n'));
-    }));
+    const place = await firstFault(
+      withChange(/seg\/000000001/, (bytes) => {
+        const lines = gunzipSync(bytes).toString().split('\n');
+        return gzipSync(lines.toSpliced(2, 1).join('\n'));
+      }),
+    );
     expect(place).toMatchObject({ seq: 7 });
   });
 
@@ -150,16 +177,25 @@ describe('a changed archive', () => {
   it('fails where somebody without the key has written history anew, however well', async () => {
     const anew = await makeLog({
       counts: [5, 8, 3, 16],
-      eventOf: (seq, tenant) => ({ ...eventAt(seq, tenant), action: seq === 9 ? 'document.read' : eventAt(seq, tenant).action }),
+      eventOf: (seq, tenant) => ({
+        ...eventAt(seq, tenant),
+        action: seq === 9 ? 'document.read' : eventAt(seq, tenant).action,
+      }),
     });
     const files = anew.manifests.flatMap(({ manifest, key }, number): [string, Buffer][] => {
       // Everything fits but the signature, which is the old one.
       const checkpoint = checkpointOf(log, number);
       const text = canonicalJson({ ...manifest, checkpoint });
       const renamed = key.replace(/-[0-9a-f]{16}\.json$/, `-${manifestSha256(text).slice(0, 16)}.json`);
-      return [[renamed, Buffer.from(text)], [manifest.segment.key, anew.files.get(manifest.segment.key) ?? Buffer.alloc(0)]];
+      return [
+        [renamed, Buffer.from(text)],
+        [manifest.segment.key, anew.files.get(manifest.segment.key) ?? Buffer.alloc(0)],
+      ];
     });
-    expect(await firstFault(writeFiles(files))).toMatchObject({ seq: 5, sentence: 'manifest: its checkpoint was signed over another root' });
+    expect(await firstFault(writeFiles(files))).toMatchObject({
+      seq: 5,
+      sentence: 'manifest: its checkpoint was signed over another root',
+    });
   });
 
   it('fails where the manifest was written to fit the changed entries, for the root does not', async () => {
@@ -172,21 +208,73 @@ describe('a changed archive', () => {
     writeFiles([[changed.segment.key, segment]], folder);
     const text = canonicalJson(changed);
     writeFiles([[key.replace(/-[0-9a-f]{16}\.json$/, `-${manifestSha256(text).slice(0, 16)}.json`), text]], folder);
-    expect(await firstFault(folder)).toMatchObject({ seq: 5, sentence: 'the entries are not the ones whose root was signed' });
+    expect(await firstFault(folder)).toMatchObject({
+      seq: 5,
+      sentence: 'the entries are not the ones whose root was signed',
+    });
   });
 
   it('fails where two manifests were signed under one number', async () => {
+    const fork = resigned(2, { planned_at: '2026-03-03T00:00:00.000Z' });
+    const place = await firstFault(writeFiles([...log.files, [fork.key, Buffer.from(fork.text)]]));
+    expect(place).toMatchObject({ seq: 13, sentence: expect.stringContaining('the log forks') as string });
+  });
+
+  it('fails where a second segment lies under one number', async () => {
     const fork = await makeLog({ counts: [5, 8, 4] });
-    const { key = '', manifest } = fork.manifests[2] ?? {};
-    const folder = writeFiles(log.files);
-    writeFiles([[key, fork.files.get(key) ?? ''], [manifest?.segment.key ?? '', fork.files.get(manifest?.segment.key ?? '') ?? '']], folder);
-    const place = await firstFault(folder);
-    expect(place?.sentence).toMatch(/forks|no manifest names/);
-    expect(place).toMatchObject({ seq: 13 });
+    const key = fork.manifests[2]?.manifest.segment.key ?? '';
+    const place = await firstFault(writeFiles([...log.files, [key, fork.files.get(key) ?? Buffer.alloc(0)]]));
+    expect(place).toMatchObject({ file: key, seq: 13, sentence: 'no manifest names this segment' });
+  });
+
+  it.each([
+    ['the manifest before it', { prev_manifest_sha256: 'ab'.repeat(32) }, 'it does not name the manifest before it'],
+    ['the tree before it', { root_before: 'ab'.repeat(32) }, 'it does not go on from the tree before it'],
+    ['the leaf before it', { first_prev: 'ab'.repeat(32) }, 'it does not go on from the last leaf before it'],
+    ['its own size', { count: 4 }, 'manifest: its sizes contradict each other'],
+    ['times that the entries do not have', { last_ts: '2026-01-01T00:00:00Z' }, 'the manifest names other times'],
+  ])('fails where a signed manifest is wrong about %s', async (_, change, sentence) => {
+    const wrong = resigned(2, change);
+    const kept = [...log.files].filter(([key]) => !key.includes('/man/000000002-'));
+    expect(await firstFault(writeFiles([...kept, [wrong.key, Buffer.from(wrong.text)]]))).toMatchObject({
+      seq: 13,
+      sentence,
+    });
+  });
+
+  it('fails where a manifest lies under the name of another content', async () => {
+    const { key = '' } = log.manifests[3] ?? {};
+    const folder = writeFiles(
+      [...log.files].map(([name, bytes]) => [name === key ? key.replace(/-[0-9a-f]{4}/, '-0000') : name, bytes]),
+    );
+    expect(await firstFault(folder)).toMatchObject({
+      seq: 16,
+      sentence: 'manifest: its name is not that of its content',
+    });
+  });
+
+  it('fails where other compressed bytes hold the same entries, and blames no entry', async () => {
+    const place = await firstFault(withChange(/seg\/000000001/, (bytes) => gzipSync(gunzipSync(bytes), { level: 1 })));
+    expect(place).toMatchObject({ seq: null, sentence: 'the packed segment is not the one that its manifest names' });
+  });
+
+  it('fails where the log itself took in an event of another tenant', async () => {
+    const strange = await makeLog({
+      counts: [2, 3],
+      eventOf: (seq, tenant) => eventAt(seq, seq === 3 ? OTHER_TENANT : tenant),
+    });
+    const { integrity } = await verify(writeFiles(strange.files), strange);
+    expect(integrity).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'an event is of another tenant than its log' },
+    });
   });
 
   it('fails where an outside head was signed over other entries', async () => {
-    const anew = await makeLog({ counts: [5, 8, 3, 16], eventOf: (seq, tenant) => ({ ...eventAt(seq, tenant), session_id: 'ses_x' }) });
+    const anew = await makeLog({
+      counts: [5, 8, 3, 16],
+      eventOf: (seq, tenant) => ({ ...eventAt(seq, tenant), session_id: 'ses_x' }),
+    });
     const report = await verify(writeFiles(log.files), anew);
     expect(report.integrity).toMatchObject({ verdict: 'fail', place: { seq: 16 } });
   });
@@ -203,6 +291,18 @@ describe('a changed archive', () => {
     expect(integrity).toMatchObject({ verdict: 'fail', place: { seq: 0 } });
   });
 });
+
+/** Returns a manifest of the log with other words, signed with the right key. */
+function resigned(number: number, change: Partial<Manifest>) {
+  const manifest = log.manifests[number]?.manifest;
+  if (manifest === undefined) throw new Error('there is no such manifest');
+  const { v: _, origin: __, keys: ___, checkpoint: ____, ...facts } = manifest;
+  return signManifest(
+    log.name,
+    { ...facts, ...change },
+    { name: TEST_SIGNING_KEY.name, privateKey: TEST_SIGNING_KEY.privateKey },
+  );
+}
 
 /** Returns a manifest and packed segment that agree with the changed lines in all that is not signed. */
 async function refit(manifest: Manifest, lines: string): Promise<{ changed: Manifest; segment: Buffer }> {
@@ -237,12 +337,18 @@ describe('an incomplete archive', () => {
 
   it('lacks the manifest that is missing', async () => {
     const report = await verify(withChange(/man\/000000001/, () => null));
-    expect(report.completeness).toMatchObject({ verdict: 'fail', place: { seq: 5, sentence: 'manifest 1 is missing before it' } });
+    expect(report.completeness).toMatchObject({
+      verdict: 'fail',
+      place: { seq: 5, sentence: 'manifest 1 is missing before it' },
+    });
   });
 
   it('lacks its beginning', async () => {
     const report = await verify(withChange(/\/000000000-/, () => null));
-    expect(report.completeness).toMatchObject({ verdict: 'fail', place: { sentence: 'manifest 0 is missing before it' } });
+    expect(report.completeness).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'manifest 0 is missing before it' },
+    });
   });
 
   it('that was cut off ends before the head that was kept elsewhere', async () => {
@@ -263,7 +369,9 @@ describe('verifying', () => {
   });
 
   it('refuses a malformed key', async () => {
-    await expect(verifyTarget(writeFiles(log.files), { keys: ['tenon.test+00000000+AAAA'] })).rejects.toThrow('verifier key');
+    await expect(verifyTarget(writeFiles(log.files), { keys: ['tenon.test+00000000+AAAA'] })).rejects.toThrow(
+      'verifier key',
+    );
   });
 
   it('refuses an outside head that no trusted key has signed', async () => {

@@ -166,7 +166,7 @@ const MUTATIONS: readonly Mutation[] = [
     sql: 'revoke select on app.users from tenon_worker; grant select on app.users to tenon_worker with grant option',
   },
   { rule: 'sequences', object: 'app.outbox_position_seq', sql: 'grant select on app.outbox_position_seq to tenon_app' },
-  { rule: 'outside-app', object: 'tenon.migrations', sql: 'grant select on tenon.migrations to tenon_worker' },
+  { rule: 'outside-app', object: 'tenon.migrations', sql: 'grant select on tenon.migrations to tenon_app' },
   {
     rule: 'outside-app',
     object: 'public.notes',

@@ -242,7 +242,7 @@ describe('the worker', () => {
       await client.query('insert into log_heads (tenant_id) select unnest($1::uuid[])', [[a.uuid, b.uuid]]);
       await within(client, a.token, async () => expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid])));
       expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid, b.uuid]));
-      await withClient(stores.url('eu-1 audit'), (superuser) => superuser.query('delete from app.log_heads'));
+      await withClient(stores.url('eu-1 audit'), (cleaner) => cleaner.query('delete from app.log_heads'));
     });
   });
 

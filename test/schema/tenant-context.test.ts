@@ -35,7 +35,7 @@ describe('an envelope of the tenant context', () => {
   it('is refused when any character of it was changed', () => {
     const envelope = sealContext(context, keys, NOW);
     fc.assert(
-      fc.property(fc.nat(envelope.length - 1), fc.constantFrom(...'Aa0._-'), (at, character) => {
+      fc.property(fc.nat(envelope.length - 1), fc.constantFrom('A', 'a', '0', '.', '_', '-'), (at, character) => {
         fc.pre(envelope[at] !== character);
         const changed = envelope.slice(0, at) + character + envelope.slice(at + 1);
         expect(() => openContext(changed, keys, NOW)).toThrow(expect.objectContaining({ code: 'UNAUTHENTICATED' }));

@@ -2,6 +2,7 @@
 
 create schema app;
 grant usage on schema tenon, app to tenon_app, tenon_worker;
+grant select on tenon.migrations to tenon_worker;
 
 create table app.tenants (
   id uuid primary key,

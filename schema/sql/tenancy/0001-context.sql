@@ -3,6 +3,8 @@
 create schema if not exists tenon;
 create schema app;
 grant usage on schema tenon, app to tenon_app, tenon_worker;
+-- Which migrations a database stands at is evidence of how it was changed.
+grant select on tenon.migrations to tenon_worker;
 
 -- The secrets that verify tokens, as the two padded blocks of HMAC (RFC 2104), so that the built-in sha256() is enough.
 -- Only the owner reads them: the application role can show a token but never make one.
