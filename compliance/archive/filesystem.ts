@@ -75,7 +75,8 @@ async function put(place: { root: string; path: string }, bytes: Uint8Array, ret
 }
 
 async function putAgain(path: string, bytes: Uint8Array, retainUntil: Date): Promise<void> {
-  if (!(await isFile(path)) || !(await bytesOf(path)).equals(bytes)) fail('RETENTION_LOCKED', 'something else stands there');
+  if (!(await isFile(path)) || !(await bytesOf(path)).equals(bytes))
+    fail('RETENTION_LOCKED', 'something else stands there');
   const current = await retentionOf(path);
   if (current === null || current < retainUntil) await appendRetention(path, retainUntil);
   // A writer that was killed right after its link may have left the name unsynced.
@@ -130,7 +131,10 @@ async function retentionOf(path: string): Promise<Date | null> {
   const text = await readFile(path + RETENTION_SUFFIX, { encoding: 'utf8', flag: constants.O_RDONLY | NO_LINK }).catch(
     (error: unknown) => (errnoOf(error) === 'ENOENT' ? '' : Promise.reject(error)),
   );
-  const times = text.split('\n').map(timeIn).filter((time) => !Number.isNaN(time));
+  const times = text
+    .split('\n')
+    .map(timeIn)
+    .filter((time) => !Number.isNaN(time));
   return times.length === 0 ? null : new Date(Math.max(...times));
 }
 

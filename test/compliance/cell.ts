@@ -53,7 +53,13 @@ export async function openTestCell(): Promise<TestCell> {
   ].map((connectionString) => new pg.Pool({ connectionString, max: 8 }));
   // The databases are dropped under connections that a test left open.
   for (const pool of pools) pool.on('error', () => undefined);
-  const [tenants, audit, superuserOfTenants, superuserOfAudit, app] = pools as [pg.Pool, pg.Pool, pg.Pool, pg.Pool, pg.Pool];
+  const [tenants, audit, superuserOfTenants, superuserOfAudit, app] = pools as [
+    pg.Pool,
+    pg.Pool,
+    pg.Pool,
+    pg.Pool,
+    pg.Pool,
+  ];
   afterAll(async () => {
     await Promise.all(pools.map((pool) => pool.end()));
     rmSync(archiveFolder, { recursive: true, force: true });
@@ -77,7 +83,9 @@ export async function openTestCell(): Promise<TestCell> {
       await transaction.commit();
     },
     writeRaw: async (tenant, { id, event }) => {
-      await inContext(app, tenant, (client) => client.query(`insert into outbox (id, outcome, event) values ($1, 'success', $2)`, [id, event]));
+      await inContext(app, tenant, (client) =>
+        client.query(`insert into outbox (id, outcome, event) values ($1, 'success', $2)`, [id, event]),
+      );
     },
   };
 }
@@ -85,9 +93,10 @@ export async function openTestCell(): Promise<TestCell> {
 async function addTenant(app: pg.Pool): Promise<Id<'tnt'>> {
   const tenant = mintId('tnt');
   await inContext(app, tenant, (client) =>
-    client.query(`insert into tenants (slug, name, tier, region, cell, state) values ($1, 'A tenant', 'FREE', 'eu', 'eu-1', 'active')`, [
-      tenant.toLowerCase(),
-    ]),
+    client.query(
+      `insert into tenants (slug, name, tier, region, cell, state) values ($1, 'A tenant', 'FREE', 'eu', 'eu-1', 'active')`,
+      [tenant.toLowerCase()],
+    ),
   );
   return tenant;
 }
@@ -112,7 +121,11 @@ async function beginWriting(app: pg.Pool, tenant: Id<'tnt'>): Promise<WriterTran
   };
 }
 
-async function inContext(app: pg.Pool, tenant: Id<'tnt'>, work: (client: pg.PoolClient) => Promise<unknown>): Promise<void> {
+async function inContext(
+  app: pg.Pool,
+  tenant: Id<'tnt'>,
+  work: (client: pg.PoolClient) => Promise<unknown>,
+): Promise<void> {
   const client = await app.connect();
   try {
     await client.query('begin');

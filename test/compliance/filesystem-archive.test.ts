@@ -1,5 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
@@ -83,7 +95,8 @@ describe('overwriting', () => {
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     const winner = results.findIndex(({ status }) => status === 'fulfilled');
     expect((await archive.get(KEY)).toString()).toBe(`writer ${winner}`);
-    for (const result of results) if (result.status === 'rejected') expect(result.reason).toEqual(refused('RETENTION_LOCKED'));
+    for (const result of results)
+      if (result.status === 'rejected') expect(result.reason).toEqual(refused('RETENTION_LOCKED'));
     expect(readdirSync(join(folder, '.staging'))).toEqual([]);
   });
 });
@@ -139,8 +152,29 @@ describe('retention', () => {
 
 describe('a key', () => {
   test.each([
-    '', '.', '..', '/', '/etc/passwd', 'a//b', 'a/', '/a', '../a', 'a/../../b', 'a/./b', '.staging/x', 'a/.hidden', 'a\\..\\b', 'a\0b', 'A/b',
-    'a b', 'é', '-a', 'a%2e%2e', 'a'.repeat(129), Array.from({ length: 130 }, () => 'abcd').join('/'), 'a/b.retention.jsonl',
+    '',
+    '.',
+    '..',
+    '/',
+    '/etc/passwd',
+    'a//b',
+    'a/',
+    '/a',
+    '../a',
+    'a/../../b',
+    'a/./b',
+    '.staging/x',
+    'a/.hidden',
+    'a\\..\\b',
+    'a\0b',
+    'A/b',
+    'a b',
+    'é',
+    '-a',
+    'a%2e%2e',
+    'a'.repeat(129),
+    Array.from({ length: 130 }, () => 'abcd').join('/'),
+    'a/b.retention.jsonl',
   ])('%j is refused by every function', async (key) => {
     const bad = refused('BAD_USER_INPUT');
     await expect(put(key)).rejects.toEqual(bad);
@@ -179,7 +213,10 @@ describe('listing', () => {
   test('shows nothing of what is half-written', async () => {
     for (const name of ['.staging', 'v1']) mkdirSync(join(folder, name));
     writeFileSync(join(folder, '.staging/left-over'), 'half');
-    writeFileSync(join(folder, 'v1/object.retention.jsonl'), '\n{"mode":"FILESYSTEM","retain_until":"2026-05-02T00:00:00.000Z"}\n');
+    writeFileSync(
+      join(folder, 'v1/object.retention.jsonl'),
+      '\n{"mode":"FILESYSTEM","retain_until":"2026-05-02T00:00:00.000Z"}\n',
+    );
     expect(await keys()).toEqual([]);
     expect(await archive.head('v1/object')).toBeNull();
     await put('v1/object');
@@ -191,7 +228,10 @@ describe('opening', () => {
   test('removes what a killed writer left long ago, and nothing that may still be written', async () => {
     mkdirSync(join(folder, '.staging'));
     const [old, young] = [join(folder, '.staging/old'), join(folder, '.staging/young')];
-    for (const [path, time] of [[old, new Date(NOW.getTime() - 3_700_000)], [young, NOW]] as const) {
+    for (const [path, time] of [
+      [old, new Date(NOW.getTime() - 3_700_000)],
+      [young, NOW],
+    ] as const) {
       writeFileSync(path, 'half');
       utimesSync(path, time, time);
     }
@@ -217,7 +257,9 @@ describe.skipIf(!TINY_DISK)('a full disk', () => {
       await tiny.put('v1/small', BYTES, { retainUntil: TOMORROW });
       const large = Buffer.alloc(200_000, 'x');
       writeFileSync(join(disk, 'ballast'), Buffer.alloc(150_000));
-      await expect(tiny.put('v1/large', large, { retainUntil: TOMORROW })).rejects.toEqual(refused('SERVICE_UNAVAILABLE'));
+      await expect(tiny.put('v1/large', large, { retainUntil: TOMORROW })).rejects.toEqual(
+        refused('SERVICE_UNAVAILABLE'),
+      );
       expect(await keys('', tiny)).toEqual(['v1/small']);
       expect(await tiny.head('v1/large')).toBeNull();
       expect(readdirSync(join(disk, 'archive/.staging'))).toEqual([]);
@@ -232,7 +274,9 @@ describe.skipIf(!TINY_DISK)('a full disk', () => {
       const tiny = await filesystemArchive({ folder: join(disk, 'archive'), clock: () => now });
       await tiny.put('v1/small', BYTES, { retainUntil: TOMORROW });
       execFileSync('mount', ['-o', 'remount,ro', disk]);
-      await expect(tiny.put('v1/other', BYTES, { retainUntil: TOMORROW })).rejects.toEqual(refused('SERVICE_UNAVAILABLE'));
+      await expect(tiny.put('v1/other', BYTES, { retainUntil: TOMORROW })).rejects.toEqual(
+        refused('SERVICE_UNAVAILABLE'),
+      );
       expect(await tiny.get('v1/small')).toEqual(BYTES);
     });
   });

@@ -1,9 +1,19 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { canonicalBytes, canonicalJson, type JsonValue } from '#schema/canonical-json.ts';
 import { parseCheckpoint } from '#schema/checkpoint.ts';
 import { mintId } from '#schema/ids.ts';
 import { parseVerifierKey, verifyNote } from '#schema/signed-note.ts';
-import { keyPrefix, logOrigin, manifestSha256, parseManifest, segmentKey, signManifest, type LogName, type Manifest } from '../../compliance/manifest.ts';
+import {
+  keyPrefix,
+  logOrigin,
+  manifestSha256,
+  parseManifest,
+  segmentKey,
+  signManifest,
+  type LogName,
+  type Manifest,
+} from '../../compliance/manifest.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 
 const log: LogName = { deployment: 'tenon.test', region: 'eu', tenant: mintId('tnt'), epoch: 1 };
@@ -17,7 +27,13 @@ const facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint'> = {
   first_ts: '2026-01-01T00:00:00Z',
   last_ts: '2026-01-01T00:00:00.500Z',
   prev_manifest_sha256: hex('01'),
-  segment: { key: segmentKey(log, 3, hex('ab')), size_bytes: 900, sha256: hex('ab'), gz_size_bytes: 300, gz_sha256: hex('02') },
+  segment: {
+    key: segmentKey(log, 3, hex('ab')),
+    size_bytes: 900,
+    sha256: hex('ab'),
+    gz_size_bytes: 300,
+    gz_sha256: hex('02'),
+  },
   first_prev: hex('03'),
   last_leaf: hex('04'),
   size_before: 10,
@@ -44,14 +60,35 @@ describe('a manifest', () => {
     expect(signManifest(log, facts, TEST_SIGNING_KEY)).toEqual(signManifest(log, facts, TEST_SIGNING_KEY));
   });
 
+  test('has no field that docs/formats.md does not tell', () => {
+    const [, table = ''] =
+      /### Manifest\n(.*?)\n### /s.exec(readFileSync(new URL('../../docs/formats.md', import.meta.url), 'utf8')) ?? [];
+    const { manifest } = signManifest(log, facts, TEST_SIGNING_KEY);
+    for (const field of [manifest, manifest.segment, manifest.lock].flatMap((object) => Object.keys(object))) {
+      expect(table).toMatch(new RegExp(`[\`{ ]${field}[\`,}]`));
+    }
+  });
+
   test('of another shape is refused', () => {
     const { manifest } = signManifest(log, facts, TEST_SIGNING_KEY);
     const { checkpoint: _, ...without } = manifest;
     const wrong: JsonValue[] = [
-      null, [], 'text', {}, without,
-      { ...manifest, more: 1 }, { ...manifest, v: 2 }, { ...manifest, number: -1 }, { ...manifest, count: 1.5 },
-      { ...manifest, root_after: 'AB' }, { ...manifest, first_ts: 'yesterday' }, { ...manifest, prev_manifest_sha256: '' },
-      { ...manifest, segment: { ...manifest.segment, key: 1 } }, { ...manifest, segment: [] }, { ...manifest, lock: {} }, { ...manifest, keys: [] },
+      null,
+      [],
+      'text',
+      {},
+      without,
+      { ...manifest, more: 1 },
+      { ...manifest, v: 2 },
+      { ...manifest, number: -1 },
+      { ...manifest, count: 1.5 },
+      { ...manifest, root_after: 'AB' },
+      { ...manifest, first_ts: 'yesterday' },
+      { ...manifest, prev_manifest_sha256: '' },
+      { ...manifest, segment: { ...manifest.segment, key: 1 } },
+      { ...manifest, segment: [] },
+      { ...manifest, lock: {} },
+      { ...manifest, keys: [] },
       JSON.parse('{"__proto__":{"v":1}}') as JsonValue,
     ];
     for (const value of wrong) expect(() => parseManifest(canonicalBytes(value))).toThrow(refused);
@@ -64,7 +101,11 @@ describe('a manifest', () => {
 describe('the place of a log', () => {
   test('is its region, tenant and epoch, with numbers that sort as they count', () => {
     expect(logOrigin(log)).toBe(`tenon.test/audit/${log.tenant}/1`);
-    expect([10, 9, 1].map((number) => keyPrefix(log, 'seg', number)).toSorted()).toEqual([1, 9, 10].map((number) => keyPrefix(log, 'seg', number)));
-    expect(segmentKey(log, 7, 'fedcba98765432100000')).toBe(`v1/eu/${log.tenant}/1/seg/000000007-fedcba9876543210.jsonl.gz`);
+    expect([10, 9, 1].map((number) => keyPrefix(log, 'seg', number)).toSorted()).toEqual(
+      [1, 9, 10].map((number) => keyPrefix(log, 'seg', number)),
+    );
+    expect(segmentKey(log, 7, 'fedcba98765432100000')).toBe(
+      `v1/eu/${log.tenant}/1/seg/000000007-fedcba9876543210.jsonl.gz`,
+    );
   });
 });

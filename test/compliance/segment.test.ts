@@ -4,7 +4,14 @@ import { describe, expect, test } from 'vitest';
 import { entryBytes, entryLeaf, ZERO_PREV } from '#schema/audit-event.ts';
 import { mintId } from '#schema/ids.ts';
 import { Frontier } from '#schema/merkle.ts';
-import { MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES, packSegment, readSegment, segmentLines, unpackSegment } from '../../compliance/segment.ts';
+import {
+  MAX_SEGMENT_BYTES,
+  MAX_SEGMENT_ENTRIES,
+  packSegment,
+  readSegment,
+  segmentLines,
+  unpackSegment,
+} from '../../compliance/segment.ts';
 import { anEvent } from './an-event.ts';
 
 const tenant = mintId('tnt');
@@ -28,7 +35,9 @@ describe('a segment', () => {
     const frontier = new Frontier();
     const first = readSegment(lines.slice(0, 2), { frontier, prev: ZERO_PREV });
     const second = readSegment(lines.slice(2), { frontier, prev: first.lastLeaf });
-    expect(Buffer.concat([first.bytes, second.bytes]).toString()).toBe(lines.map((line) => `${line.toString()}\n`).join(''));
+    expect(Buffer.concat([first.bytes, second.bytes]).toString()).toBe(
+      lines.map((line) => `${line.toString()}\n`).join(''),
+    );
     expect(second.sha256).toBe(createHash('sha256').update(second.bytes).digest('hex'));
     expect(second.entries.map(({ seq }) => seq)).toEqual([2, 3, 4]);
     expect(second.leaves).toEqual(lines.slice(2).map((line) => entryLeaf(line)));

@@ -21,7 +21,10 @@ beforeEach(async () => {
 
 const clock = () => new Date('2026-05-01T10:00:00Z');
 
-function sequencer({ outbox = outboxOf(cell.tenants), batchSize = 1000 }: { outbox?: Outbox; batchSize?: number } = {}): () => Promise<SequencingTurn> {
+function sequencer({
+  outbox = outboxOf(cell.tenants),
+  batchSize = 1000,
+}: { outbox?: Outbox; batchSize?: number } = {}): () => Promise<SequencingTurn> {
   return createSequencer({ outbox, audit: cell.audit, clock, batchSize });
 }
 
@@ -53,7 +56,9 @@ describe('sequencing', () => {
     const event = anEvent(tenant, { name: 'Zoë – "Q3"\\ \u0001 \u{1f600}' });
     await cell.write(tenant, [event]);
     await drain();
-    const { rows } = await cell.audit.query<{ entry: string }>('select entry from log_entries where event_id = $1', [uuidOf('aud', event.id)]);
+    const { rows } = await cell.audit.query<{ entry: string }>('select entry from log_entries where event_id = $1', [
+      uuidOf('aud', event.id),
+    ]);
     expect(rows[0]?.entry.startsWith(`{"event":${canonicalJson(event)},"outcome":"success","prev":`)).toBe(true);
   });
 
@@ -133,7 +138,10 @@ describe('a crash between the two databases', () => {
     const events = Array.from({ length: 10 }, () => anEvent(tenant));
     await cell.write(tenant, events.slice(0, 6));
     const outbox = outboxOf(cell.tenants);
-    const crashing: Outbox = { ...outbox, remove: (rows) => (rows.length > 0 ? Promise.reject(new Error('killed')) : outbox.remove(rows)) };
+    const crashing: Outbox = {
+      ...outbox,
+      remove: (rows) => (rows.length > 0 ? Promise.reject(new Error('killed')) : outbox.remove(rows)),
+    };
     await expect(drain(sequencer({ outbox: crashing }))).rejects.toThrow('killed');
     const before = await entriesInDatabase(cell.superuserOfAudit, tenant);
     expect(before).toHaveLength(6);
@@ -154,8 +162,18 @@ describe('two sequencers at once', () => {
     for (const [index, each] of tenants.entries()) {
       for (let at = 0; at < 300; at += 30) await cell.write(each, events[index]?.slice(at, at + 30) ?? []);
     }
-    await Promise.all(Array.from({ length: 4 }, () => drain(sequencer({ batchSize: 50 }))));
-    for (const [index, each] of tenants.entries()) expect(await eventIds(each)).toEqual(events[index]?.map(({ id }) => id));
+    const failures: unknown[] = [];
+    const watched =
+      (turn = sequencer({ batchSize: 50 })) =>
+      async () => {
+        const result = await turn();
+        failures.push(...result.failures);
+        return result;
+      };
+    await Promise.all(Array.from({ length: 4 }, () => drain(watched())));
+    expect(failures).toEqual([]);
+    for (const [index, each] of tenants.entries())
+      expect(await eventIds(each)).toEqual(events[index]?.map(({ id }) => id));
   });
 });
 
@@ -181,9 +199,15 @@ describe('an event that no log can take', () => {
     expect(await eventIds()).toEqual([before.id, after.id]);
     expect(await eventIds(other)).toEqual([foreign.id]);
     expect(await waiting()).toContain(id);
-    expect(await headOf(tenant)).toMatchObject({ alarm: 'An event cannot enter the log; it waits in the outbox of the cell.', alarm_since: clock() });
+    expect(await headOf(tenant)).toMatchObject({
+      alarm: 'An event cannot enter the log; it waits in the outbox of the cell.',
+      alarm_since: clock(),
+    });
     expect(await headOf(other)).toMatchObject({ alarm: null });
-    const refusal = await cell.audit.query('select reason from log_refusals where tenant_id = $1 and event_id = $2', [uuidOf('tnt', tenant), id]);
+    const refusal = await cell.audit.query('select reason from log_refusals where tenant_id = $1 and event_id = $2', [
+      uuidOf('tnt', tenant),
+      id,
+    ]);
     expect(refusal.rowCount).toBe(1);
   });
 
@@ -203,7 +227,10 @@ describe('an event that no log can take', () => {
     const event = anEvent(tenant);
     await cell.write(tenant, [event]);
     await drain();
-    await cell.writeRaw(tenant, { id: uuidOf('aud', event.id), event: canonicalJson({ ...event, action: 'document.delete' }) });
+    await cell.writeRaw(tenant, {
+      id: uuidOf('aud', event.id),
+      event: canonicalJson({ ...event, action: 'document.delete' }),
+    });
     const turn = sequencer();
     while ((await turn()).refused.length === 0);
     expect(await eventIds()).toEqual([event.id]);
@@ -216,22 +243,30 @@ describe('a log that cannot go on', () => {
     const other = await cell.addTenant();
     await cell.write(tenant, [anEvent(tenant)]);
     await drain();
-    await cell.superuserOfAudit.query(`update app.log_heads set frontier = '["00"]' where tenant_id = $1`, [uuidOf('tnt', tenant)]);
+    await cell.superuserOfAudit.query(`update app.log_heads set frontier = '["00"]' where tenant_id = $1`, [
+      uuidOf('tnt', tenant),
+    ]);
     await cell.write(tenant, [anEvent(tenant), anEvent(tenant)]);
     const foreign = anEvent(other);
     await cell.write(other, [foreign]);
     const turn = sequencer({ batchSize: 2 });
     let failures: SequencingTurn['failures'] = [];
     while (failures.length === 0) ({ failures } = await turn());
-    expect(failures).toEqual([{ tenantId: uuidOf('tnt', tenant), error: expect.objectContaining({ code: 'BAD_USER_INPUT' }) }]);
+    expect(failures).toEqual([
+      { tenantId: uuidOf('tnt', tenant), error: expect.objectContaining({ code: 'BAD_USER_INPUT' }) },
+    ]);
     await drain(turn, { left: 2 });
     expect(await eventIds(other)).toEqual([foreign.id]);
-    expect(await headOf(tenant)).toMatchObject({ alarm: 'The log cannot take events; they wait in the outbox of the cell.' });
+    expect(await headOf(tenant)).toMatchObject({
+      alarm: 'The log cannot take events; they wait in the outbox of the cell.',
+    });
     expect(await headOf(other)).toMatchObject({ alarm: null });
   });
 });
 
 async function headOf(of: Id<'tnt'>): Promise<unknown> {
-  const { rows } = await cell.audit.query('select alarm, alarm_since from log_heads where tenant_id = $1', [uuidOf('tnt', of)]);
+  const { rows } = await cell.audit.query('select alarm, alarm_since from log_heads where tenant_id = $1', [
+    uuidOf('tnt', of),
+  ]);
   return rows[0];
 }

@@ -21,25 +21,34 @@ const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').upda
 export async function entriesInDatabase(audit: pg.Pool, tenant: Id<'tnt'>): Promise<AuditEntry[]> {
   const uuid = uuidOf('tnt', tenant);
   const { rows } = await audit.query<{ seq: string; leaf: Buffer; entry: string; event_id: string }>(
-    'select seq, leaf, entry, event_id from app.log_entries where tenant_id = $1 order by seq', [uuid],
+    'select seq, leaf, entry, event_id from app.log_entries where tenant_id = $1 order by seq',
+    [uuid],
   );
   const entries = chained(rows.map(({ entry }) => Buffer.from(entry)));
   const leaves = rows.map(({ entry }) => leafHash(Buffer.from(entry)));
   expect(rows.map(({ seq }) => Number(seq))).toEqual(entries.map(({ seq }) => seq));
   expect(rows.map(({ leaf }) => leaf.toString('hex'))).toEqual(leaves.map((leaf) => leaf.toString('hex')));
   expect(rows.map(({ event_id: id }) => id)).toEqual(entries.map(({ event }) => uuidOf('aud', event.id)));
-  const head = (await audit.query<{ size: string; frontier: string[]; last_leaf: Buffer | null }>(
-    'select size, frontier, last_leaf from app.log_heads where tenant_id = $1', [uuid],
-  )).rows[0];
+  const head = (
+    await audit.query<{ size: string; frontier: string[]; last_leaf: Buffer | null }>(
+      'select size, frontier, last_leaf from app.log_heads where tenant_id = $1',
+      [uuid],
+    )
+  ).rows[0];
   expect(Number(head?.size ?? 0)).toBe(rows.length);
   expect(head?.last_leaf?.toString('hex')).toBe(leaves.at(-1)?.toString('hex'));
-  const folded = (head?.frontier ?? []).map((node): Buffer => Buffer.from(node, 'hex')).reduceRight((right, left) => nodeHash(left, right));
+  const folded = (head?.frontier ?? [])
+    .map((node): Buffer => Buffer.from(node, 'hex'))
+    .reduceRight((right, left) => nodeHash(left, right));
   expect(folded.toString('hex')).toBe(rootOf(leaves).toString('hex'));
   const tiles = await audit.query<{ index: string; hash: Buffer }>(
-    'select index, hash from app.log_tiles where tenant_id = $1 and level = 1 order by index', [uuid],
+    'select index, hash from app.log_tiles where tenant_id = $1 and level = 1 order by index',
+    [uuid],
   );
   expect(tiles.rows.map(({ hash }) => hash.toString('hex'))).toEqual(
-    Array.from({ length: Math.floor(leaves.length / 256) }, (_, tile) => rootOf(leaves.slice(tile * 256, tile * 256 + 256)).toString('hex')),
+    Array.from({ length: Math.floor(leaves.length / 256) }, (_, tile) =>
+      rootOf(leaves.slice(tile * 256, tile * 256 + 256)).toString('hex'),
+    ),
   );
   return entries;
 }
@@ -64,8 +73,14 @@ export function entriesInArchive(folder: string, tenant: Id<'tnt'>): AuditEntry[
     const plain = gunzipSync(packed);
     expect([packed.length, sha256(packed)]).toEqual([manifest.segment.gz_size_bytes, manifest.segment.gz_sha256]);
     expect([plain.length, sha256(plain)]).toEqual([manifest.segment.size_bytes, manifest.segment.sha256]);
-    expect(manifest.segment.key).toBe(`${base}/seg/${String(manifest.number).padStart(9, '0')}-${sha256(plain).slice(0, 16)}.jsonl.gz`);
-    const added = plain.toString().split('\n').slice(0, -1).map((line) => Buffer.from(line));
+    expect(manifest.segment.key).toBe(
+      `${base}/seg/${String(manifest.number).padStart(9, '0')}-${sha256(plain).slice(0, 16)}.jsonl.gz`,
+    );
+    const added = plain
+      .toString()
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => Buffer.from(line));
     expect([manifest.first_seq, manifest.count]).toEqual([lines.length, added.length]);
     lines.push(...added);
     leaves.push(...added.map((line) => leafHash(line)));
@@ -74,7 +89,9 @@ export function entriesInArchive(folder: string, tenant: Id<'tnt'>): AuditEntry[
     const { text } = verifyNote(manifest.checkpoint, [parseVerifierKey(TEST_SIGNING_KEY.verifierKey)]);
     const checkpoint = parseCheckpoint(text);
     expect([checkpoint.origin, checkpoint.size, Buffer.from(checkpoint.root).toString('hex')]).toEqual([
-      `tenon.test/audit/${tenant}/1`, manifest.size_after, manifest.root_after,
+      `tenon.test/audit/${tenant}/1`,
+      manifest.size_after,
+      manifest.root_after,
     ]);
     before = { manifest, sha256: sha256(bytes) };
   }
@@ -85,7 +102,9 @@ export function entriesInArchive(folder: string, tenant: Id<'tnt'>): AuditEntry[
 
 /** The names that are objects, without retentions. */
 export function objectsIn(folder: string): string[] {
-  return readdirSync(folder).filter((name) => !name.endsWith('.retention.jsonl')).toSorted();
+  return readdirSync(folder)
+    .filter((name) => !name.endsWith('.retention.jsonl'))
+    .toSorted();
 }
 
 function chained(lines: readonly Buffer[]): AuditEntry[] {

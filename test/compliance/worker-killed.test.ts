@@ -14,41 +14,45 @@ import { entriesInArchive, entriesInDatabase } from './stored-log.ts';
 const KILLS = 25;
 const TENANTS = 3;
 
-test(`a worker killed ${KILLS} times while events come in loses, doubles and renumbers none`, { timeout: 240_000 }, async () => {
-  const cell = await openTestCell();
-  const tenants = await Promise.all(Array.from({ length: TENANTS }, () => cell.addTenant()));
-  const writer = writeOnAndOn(cell, tenants);
-  const states = new Set<string>();
-  for (let kill = 0; kill < KILLS; kill++) {
-    const child = await startChild(cell);
-    // Any moment will do, and every run has others.
-    await pause(Math.random() * 300);
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-    const { rows } = await cell.audit.query<{ state: string }>(`select state from segments where state <> 'sealed'`);
-    for (const { state } of rows) states.add(state);
-  }
-  const written = await writer.stop();
-  await finish(cell);
-  let total = 0;
-  for (const tenant of tenants) {
-    const ids = written.get(tenant) ?? [];
-    total += ids.length;
-    const stored = await entriesInDatabase(cell.superuserOfAudit, tenant);
-    expect(stored.map(({ event }) => event.id)).toEqual(ids);
-    expect(entriesInArchive(cell.archiveFolder, tenant)).toEqual(stored);
-  }
-  expect((await cell.tenants.query('select from outbox')).rowCount).toBe(0);
-  expect(total).toBeGreaterThan(KILLS * TENANTS);
-  expect(states.size, 'at least one kill fell into the middle of a segment').toBeGreaterThan(0);
-});
+test(
+  `a worker killed ${KILLS} times while events come in loses, doubles and renumbers none`,
+  { timeout: 240_000 },
+  async () => {
+    const cell = await openTestCell();
+    const tenants = await Promise.all(Array.from({ length: TENANTS }, () => cell.addTenant()));
+    const writer = writeOnAndOn(cell, tenants);
+    const states = new Set<string>();
+    for (let kill = 0; kill < KILLS; kill++) {
+      const child = await startChild(cell);
+      // Any moment will do, and every run has others.
+      await pause(Math.random() * 300);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      const { rows } = await cell.audit.query<{ state: string }>(`select state from segments where state <> 'sealed'`);
+      for (const { state } of rows) states.add(state);
+    }
+    const written = await writer.stop();
+    await finish(cell);
+    let total = 0;
+    for (const tenant of tenants) {
+      const ids = written.get(tenant) ?? [];
+      total += ids.length;
+      const stored = await entriesInDatabase(cell.superuserOfAudit, tenant);
+      expect(stored.map(({ event }) => event.id)).toEqual(ids);
+      expect(entriesInArchive(cell.archiveFolder, tenant)).toEqual(stored);
+    }
+    expect((await cell.tenants.query('select from outbox')).rowCount).toBe(0);
+    expect(total).toBeGreaterThan(KILLS * TENANTS);
+    expect(states.size, 'at least one kill fell into the middle of a segment').toBeGreaterThan(0);
+  },
+);
 
 /** One transaction after the other, of a tenant at a time; what was committed is what must arrive. */
 function writeOnAndOn(cell: TestCell, tenants: readonly Id<'tnt'>[]): { stop(): Promise<Map<Id<'tnt'>, string[]>> } {
   const written = new Map(tenants.map((tenant) => [tenant, [] as string[]]));
-  let stopping = false;
+  const writing = { stopping: false };
   const write = async (tenant: Id<'tnt'>): Promise<void> => {
-    while (!stopping) {
+    while (!writing.stopping) {
       const events = Array.from({ length: 1 + Math.floor(Math.random() * 8) }, () => anEvent(tenant));
       await cell.write(tenant, events);
       written.get(tenant)?.push(...events.map(({ id }) => id));
@@ -58,7 +62,7 @@ function writeOnAndOn(cell: TestCell, tenants: readonly Id<'tnt'>[]): { stop(): 
   const ended = Promise.all(tenants.map(write));
   return {
     stop: async () => {
-      stopping = true;
+      writing.stopping = true;
       await ended;
       return written;
     },
@@ -67,9 +71,13 @@ function writeOnAndOn(cell: TestCell, tenants: readonly Id<'tnt'>[]): { stop(): 
 
 async function startChild({ name, region, database, auditDatabase, archiveFolder }: TestCell): Promise<ChildProcess> {
   const file = fileURLToPath(new URL('./worker-process.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify({ name, region, database, auditDatabase, archiveFolder })], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', file, JSON.stringify({ name, region, database, auditDatabase, archiveFolder })],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  );
   onTestFinished(() => void child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   return child;
@@ -78,7 +86,12 @@ async function startChild({ name, region, database, auditDatabase, archiveFolder
 async function finish({ name, region, database, auditDatabase, archiveFolder, tenants }: TestCell): Promise<void> {
   const clock = () => new Date();
   const archive = await filesystemArchive({ folder: archiveFolder, clock });
-  const worker = startWorker({ cells: [{ name, region, database, auditDatabase, archive }], signer: TEST_SIGNING_KEY, clock, sealIntervalMs: 0 });
+  const worker = startWorker({
+    cells: [{ name, region, database, auditDatabase, archive }],
+    signer: TEST_SIGNING_KEY,
+    clock,
+    sealIntervalMs: 0,
+  });
   await expect.poll(async () => (await tenants.query('select from outbox')).rowCount, { timeout: 60_000 }).toBe(0);
   await worker.idle();
   await worker.stop();

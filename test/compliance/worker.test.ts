@@ -25,7 +25,9 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   await cell.superuserOfTenants.query('delete from app.outbox');
-  await cell.superuserOfAudit.query('truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals');
+  await cell.superuserOfAudit.query(
+    'truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals',
+  );
   tenant = await cell.addTenant();
   folder = mkdtempSync(join(cell.archiveFolder, 'case-'));
   archive = await filesystemArchive({ folder, clock });
@@ -67,7 +69,14 @@ describe('a worker', () => {
     expect(idsOf(await entriesInDatabase(cell.superuserOfAudit, tenant))).toEqual(ids);
     expect(idsOf(entriesInArchive(folder, tenant))).toEqual(ids);
     expect(idsOf(entriesInArchive(folder, other))).toEqual(foreign);
-    expect(counters(worker)).toMatchObject({ eventsSequenced: 55, eventsRefused: 0, lagMs: 0, unsealedLogs: 0, alarms: 0, failedTurns: 0 });
+    expect(counters(worker)).toMatchObject({
+      eventsSequenced: 55,
+      eventsRefused: 0,
+      lagMs: 0,
+      unsealedLogs: 0,
+      alarms: 0,
+      failedTurns: 0,
+    });
     expect(counters(worker).segmentsSealed).toBeGreaterThanOrEqual(2);
     expect(lines).toEqual([]);
   });
@@ -88,20 +97,34 @@ describe('a worker', () => {
 
   test('goes on sequencing while the archive is full, shows an alarm, and seals all of it once there is room', async () => {
     let full = true;
-    const filling: Archive = { ...archive, put: (...args) => (full ? fail('SERVICE_UNAVAILABLE', 'ENOSPC') : archive.put(...args)) };
+    const filling: Archive = {
+      ...archive,
+      put: (...args) => (full ? fail('SERVICE_UNAVAILABLE', 'ENOSPC') : archive.put(...args)),
+    };
     const worker = start({ archive: filling });
     const ids = await write(3);
     await expect.poll(() => counters(worker).alarms).toBe(1);
     ids.push(...(await write(4)));
     await untilSequenced(7);
-    const head = await cell.audit.query('select alarm, alarm_since from log_heads where tenant_id = $1', [uuidOf('tnt', tenant)]);
-    expect(head.rows).toEqual([{ alarm: 'The archive does not take the segment; it is tried again until it does.', alarm_since: expect.any(Date) }]);
+    const head = await cell.audit.query('select alarm, alarm_since from log_heads where tenant_id = $1', [
+      uuidOf('tnt', tenant),
+    ]);
+    expect(head.rows).toEqual([
+      {
+        alarm: 'The archive does not take the segment; it is tried again until it does.',
+        alarm_since: expect.any(Date),
+      },
+    ]);
     full = false;
     await worker.idle();
     expect(idsOf(entriesInArchive(folder, tenant))).toEqual(ids);
     await expect.poll(() => counters(worker).alarms).toBe(0);
     expect(lines.map((line) => JSON.parse(line) as object)).toContainEqual({
-      level: 'error', message: 'log not sealed: ENOSPC', cell: 'eu-1', tenant, code: 'SERVICE_UNAVAILABLE',
+      level: 'error',
+      message: 'log not sealed: ENOSPC',
+      cell: 'eu-1',
+      tenant,
+      code: 'SERVICE_UNAVAILABLE',
     });
   });
 
@@ -123,7 +146,9 @@ describe('a worker', () => {
     const ids = await write(2);
     await worker.idle();
     for (const database of [cell.superuserOfTenants, cell.superuserOfAudit]) {
-      await database.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tenon-worker' and datname = current_database()`);
+      await database.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tenon-worker' and datname = current_database()`,
+      );
     }
     ids.push(...(await write(2)));
     await untilSequenced(4);
@@ -143,7 +168,7 @@ describe('a worker', () => {
     expect(turns.filter((turn) => turn === 'worked').length).toBeGreaterThan(2);
     const ids = await write(1);
     await untilSequenced(1);
-    await expect.poll(() => (lines.some((line) => line.includes('periodic work failed: broken')))).toBe(true);
+    await expect.poll(() => lines.some((line) => line.includes('periodic work failed: broken'))).toBe(true);
     await expect.poll(() => counters(worker).segmentsSealed).toBe(1);
     expect(idsOf(entriesInArchive(folder, tenant))).toEqual(ids);
   });
@@ -181,6 +206,9 @@ describe('two workers at once', () => {
 
 /** Other databases of the server have transactions of their own, which an event may have to wait for. */
 async function untilSequenced(count: number): Promise<void> {
-  const size = async () => Number((await cell.audit.query<{ size: string }>('select coalesce(sum(size), 0) as size from log_heads')).rows[0]?.size);
+  const size = async () =>
+    Number(
+      (await cell.audit.query<{ size: string }>('select coalesce(sum(size), 0) as size from log_heads')).rows[0]?.size,
+    );
   await expect.poll(size, { timeout: 20_000 }).toBe(count);
 }
