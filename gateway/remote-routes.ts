@@ -9,12 +9,28 @@ import { TenonError } from '#schema/errors.ts';
 
 /** Headers that speak of one connection (RFC 9110 section 7.6.1), and those that only the gateway may set. */
 const NOT_FORWARDED: ReadonlySet<string> = new Set([
-  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade',
-  'host', 'content-length', 'authorization', 'x-tenon-context', 'x-request-id', 'x-forwarded-for',
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'host',
+  'content-length',
+  'authorization',
+  'x-tenon-context',
+  'x-request-id',
+  'x-forwarded-for',
 ]);
 
 /** Opens the REST doors of a subgraph in another process: the credential stays here, the signed context goes on. */
-export function mountRemoteRoutes(server: FastifyInstance, routes: readonly Route[], entrance: RouteEntrance & { readonly url: string }): void {
+export function mountRemoteRoutes(
+  server: FastifyInstance,
+  routes: readonly Route[],
+  entrance: RouteEntrance & { readonly url: string },
+): void {
   const { databases, config } = entrance.platform;
   for (const route of routes) {
     server.route({
@@ -26,7 +42,10 @@ export function mountRemoteRoutes(server: FastifyInstance, routes: readonly Rout
         try {
           const tenant = route.scope === null ? null : (await entrance.contextOf(req, origin)).tenant;
           if (tenant !== null && route.scope !== null) authorize({ tenant }, route.scope);
-          const own = tenant === null ? { 'x-request-id': origin.requestId, ...(origin.ip === null ? {} : { 'x-forwarded-for': origin.ip }) } : contextHeaders(tenant, databases.keys);
+          const own =
+            tenant === null
+              ? { 'x-request-id': origin.requestId, ...(origin.ip === null ? {} : { 'x-forwarded-for': origin.ip }) }
+              : contextHeaders(tenant, databases.keys);
           const answer = await request(`${entrance.url}${req.url}`, {
             method: route.method,
             headers: injectTrace({ ...forwarded(req.headers), ...own }),
@@ -34,9 +53,16 @@ export function mountRemoteRoutes(server: FastifyInstance, routes: readonly Rout
             headersTimeout: config.requestTimeoutMs,
             bodyTimeout: config.requestTimeoutMs,
           });
-          return await reply.status(answer.statusCode).headers(forwarded(answer.headers)).header('x-request-id', origin.requestId).send(answer.body);
+          return await reply
+            .status(answer.statusCode)
+            .headers(forwarded(answer.headers))
+            .header('x-request-id', origin.requestId)
+            .send(answer.body);
         } catch (error) {
-          const known = error instanceof TenonError ? error : new TenonError('SERVICE_UNAVAILABLE', 'the subgraph does not answer', { cause: error });
+          const known =
+            error instanceof TenonError
+              ? error
+              : new TenonError('SERVICE_UNAVAILABLE', 'the subgraph does not answer', { cause: error });
           return sendError(reply, known, about);
         }
       },
@@ -44,7 +70,11 @@ export function mountRemoteRoutes(server: FastifyInstance, routes: readonly Rout
   }
 }
 
-function forwarded(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string | string[]> {
-  const kept = Object.entries(headers).filter((entry): entry is [string, string | string[]] => entry[1] !== undefined && !NOT_FORWARDED.has(entry[0]));
+function forwarded(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string | string[]> {
+  const kept = Object.entries(headers).filter(
+    (entry): entry is [string, string | string[]] => entry[1] !== undefined && !NOT_FORWARDED.has(entry[0]),
+  );
   return Object.fromEntries(kept);
 }

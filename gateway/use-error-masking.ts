@@ -10,7 +10,12 @@ const APOLLO_CODES: Readonly<Record<string, ErrorCode>> = {
   PERSISTED_QUERY_NOT_SUPPORTED: 'PERSISTED_QUERY_NOT_FOUND',
 };
 /** Codes whose text, written by the GraphQL library, speaks of the caller's own document alone. */
-const OWN_DOCUMENT_CODES: ReadonlySet<string> = new Set(['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT', 'BAD_REQUEST']);
+const OWN_DOCUMENT_CODES: ReadonlySet<string> = new Set([
+  'GRAPHQL_PARSE_FAILED',
+  'GRAPHQL_VALIDATION_FAILED',
+  'BAD_USER_INPUT',
+  'BAD_REQUEST',
+]);
 
 /** Returns an error as Apollo Server carries it; the text is the public one, the rest stays behind. */
 export function toGraphqlError(error: unknown, requestId: string): GraphQLError {
@@ -25,10 +30,17 @@ export function toGraphqlError(error: unknown, requestId: string): GraphQLError 
  */
 export function formatError(formatted: GraphQLFormattedError, requestId: string): GraphQLFormattedError {
   const code = tableCode(formatted.extensions?.['code']);
-  const place = { ...(formatted.path === undefined ? {} : { path: formatted.path }), ...(formatted.locations === undefined ? {} : { locations: formatted.locations }) };
+  const place = {
+    ...(formatted.path === undefined ? {} : { path: formatted.path }),
+    ...(formatted.locations === undefined ? {} : { locations: formatted.locations }),
+  };
   if (code === null) {
     logError(new TenonError('INTERNAL_SERVER_ERROR', formatted.message), requestId);
-    return { ...place, message: ERRORS.INTERNAL_SERVER_ERROR.message, extensions: { code: 'INTERNAL_SERVER_ERROR', requestId } };
+    return {
+      ...place,
+      message: ERRORS.INTERNAL_SERVER_ERROR.message,
+      extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
+    };
   }
   const message = OWN_DOCUMENT_CODES.has(code) ? withoutStack(formatted.message) : formatted.message;
   return { ...place, message, extensions: { code, requestId } };
@@ -45,9 +57,13 @@ export function useErrorMasking(): ApolloServerPlugin<GatewayContext> {
         if (errors === undefined || errors.length === 0) return;
         const { requestId } = contextValue.request.tenant;
         // Apollo Server answers a mutation by GET with this status and a general code.
-        const masked = response.http.status === 405 ? [wrongMethod(requestId)] : errors.map((error) => formatError(error, requestId));
+        const masked =
+          response.http.status === 405
+            ? [wrongMethod(requestId)]
+            : errors.map((error) => formatError(error, requestId));
         singleResult.errors = masked;
-        if (singleResult.data === undefined) response.http.status = ERRORS[masked[0]?.extensions?.['code'] as ErrorCode].status;
+        if (singleResult.data === undefined)
+          response.http.status = ERRORS[masked[0]?.extensions?.['code'] as ErrorCode].status;
       },
     }),
   };

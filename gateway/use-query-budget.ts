@@ -1,4 +1,8 @@
-import type { ApolloServerPlugin, GraphQLRequestContextDidResolveOperation, GraphQLRequestContextWillSendResponse } from '@apollo/server';
+import type {
+  ApolloServerPlugin,
+  GraphQLRequestContextDidResolveOperation,
+  GraphQLRequestContextWillSendResponse,
+} from '@apollo/server';
 import type { OperationDefinitionNode } from 'graphql';
 import { fail } from '#schema/errors.ts';
 import type { CostSchema } from './cost-schema.ts';
@@ -42,14 +46,19 @@ export function useQueryBudget(budget: QueryBudget): ApolloServerPlugin<GatewayC
   };
 }
 
-async function reserve(budget: QueryBudget, rc: GraphQLRequestContextDidResolveOperation<GatewayContext>): Promise<void> {
+async function reserve(
+  budget: QueryBudget,
+  rc: GraphQLRequestContextDidResolveOperation<GatewayContext>,
+): Promise<void> {
   const { tenant } = rc.contextValue.request;
   try {
     checkLimits(rc.document, budget.limits);
     const cost = estimateCost(costInput(budget, rc)).total;
     const limits = TIER_LIMITS[tenant.tier];
     if (cost > limits.maxQueryCost) {
-      fail('COST_ESTIMATED_TOO_EXPENSIVE', `estimated ${cost}`, { hint: `It is estimated at ${cost} points; at most ${limits.maxQueryCost} are allowed.` });
+      fail('COST_ESTIMATED_TOO_EXPENSIVE', `estimated ${cost}`, {
+        hint: `It is estimated at ${cost} points; at most ${limits.maxQueryCost} are allowed.`,
+      });
     }
     const reservation = await budget.buckets.reserve({ tenantId: tenant.tenant, limits, cost, nowMs: budget.nowMs() });
     rc.contextValue.spending = { requested: cost, reservation };
@@ -73,21 +82,38 @@ async function settle(budget: QueryBudget, rc: GraphQLRequestContextWillSendResp
   const settled = await budget.buckets.settle(spending.reservation, actual ?? 0, budget.nowMs());
   const status = allowed ? settled : spending.reservation.status;
   for (const [name, value] of Object.entries(rateLimitHeaders(status))) http.headers.set(name, value);
-  body.singleResult.extensions = { ...body.singleResult.extensions, cost: costExtension(status, { requested: spending.requested, actual }) };
+  body.singleResult.extensions = {
+    ...body.singleResult.extensions,
+    cost: costExtension(status, { requested: spending.requested, actual }),
+  };
 }
 
 /** What failed as a whole gives the reservation back but for one point: failing without end must not be free. */
-function actualOf(budget: QueryBudget, rc: GraphQLRequestContextWillSendResponse<GatewayContext>, data: unknown): number {
+function actualOf(
+  budget: QueryBudget,
+  rc: GraphQLRequestContextWillSendResponse<GatewayContext>,
+  data: unknown,
+): number {
   const { operation, document, schema, request } = rc;
   if (data == null || operation == null || document === undefined) return FAILURE_COST;
   return actualCost({ ...costInput(budget, { operation, document, schema, request }), data });
 }
 
-interface Costed extends Pick<GraphQLRequestContextDidResolveOperation<GatewayContext>, 'document' | 'request' | 'schema'> {
+interface Costed extends Pick<
+  GraphQLRequestContextDidResolveOperation<GatewayContext>,
+  'document' | 'request' | 'schema'
+> {
   readonly operation?: OperationDefinitionNode | null | undefined;
 }
 
 function costInput(budget: QueryBudget, { operation, document, request, schema }: Costed): CostInput {
-  if (operation == null) fail('BAD_REQUEST', 'no such operation', { hint: 'Name one of the operations in the document.' });
-  return { operation, fragments: fragmentsOf(document), variables: request.variables ?? {}, schema, costs: budget.costs() };
+  if (operation == null)
+    fail('BAD_REQUEST', 'no such operation', { hint: 'Name one of the operations in the document.' });
+  return {
+    operation,
+    fragments: fragmentsOf(document),
+    variables: request.variables ?? {},
+    schema,
+    costs: budget.costs(),
+  };
 }

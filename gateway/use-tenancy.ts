@@ -11,7 +11,11 @@ const MAX_TOKEN_LENGTH = 2048;
  * First step: the bearer token becomes the tenant context. Nothing else that a client sends is believed; a tenant header
  * of its own is not even read.
  */
-export async function useTenancy(platform: Platform, req: FastifyRequest, origin: RequestOrigin): Promise<RequestContext> {
+export async function useTenancy(
+  platform: Platform,
+  req: FastifyRequest,
+  origin: RequestOrigin,
+): Promise<RequestContext> {
   const token = bearerToken(req.headers.authorization);
   const now = platform.clock();
   const tenant = await authenticate(platform.databases, token, { ...origin, now });

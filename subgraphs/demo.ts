@@ -42,17 +42,24 @@ export async function makeDemoTenants(platform: Platform): Promise<DemoTenant[]>
 async function makeDemoTenant(platform: Platform, demo: (typeof DEMO_TENANTS)[number]): Promise<DemoTenant> {
   const domain = `${demo.slug}.example`;
   const input = { ...demo, adminEmail: `admin@${domain}`, adminName: 'Ada Admin', state: 'active' as const };
-  const { tenant, context, adminUserId } = await provisionTenant(platform, input, systemOrigin('embedded', mintId('req')));
-  await platform.databases.directory.query('insert into email_domains (domain, tenant_id) values ($1, $2) on conflict do nothing', [
-    domain,
-    uuidOf('tnt', tenant.id),
-  ]);
+  const { tenant, context, adminUserId } = await provisionTenant(
+    platform,
+    input,
+    systemOrigin('embedded', mintId('req')),
+  );
+  await platform.databases.directory.query(
+    'insert into email_domains (domain, tenant_id) values ($1, $2) on conflict do nothing',
+    [domain, uuidOf('tnt', tenant.id)],
+  );
   const ctx = requestContext(platform, context);
   return inTenant(ctx, async (tx) => {
     const expiresAt = new Date(platform.clock().getTime() + LIFETIME_MS);
     const issue = async (credential: Omit<NewCredential, 'expiresAt'>) => {
       const { id, token } = await issueCredential(tx, context.tenant, { ...credential, expiresAt });
-      await appendAudit(tx, ctx, { action: `${credential.kind}.create`, resource: { type: credential.kind, id, name: credential.name } });
+      await appendAudit(tx, ctx, {
+        action: `${credential.kind}.create`,
+        resource: { type: credential.kind, id, name: credential.name },
+      });
       return token;
     };
     const session = async (userId: string) => issue({ kind: 'session', userId, name: 'demo session' });
@@ -65,18 +72,36 @@ async function makeDemoTenant(platform: Platform, demo: (typeof DEMO_TENANTS)[nu
       region: demo.region,
       admin: await session(adminUserId),
       member: await session(member),
-      partner: await issue({ kind: 'api_key', userId: null, name: 'demo partner', client: DEMO_CLIENT, scopes: ['projects:read', 'usage:write', 'billing:read'] }),
+      partner: await issue({
+        kind: 'api_key',
+        userId: null,
+        name: 'demo partner',
+        client: DEMO_CLIENT,
+        scopes: ['projects:read', 'usage:write', 'billing:read'],
+      }),
       scim: await issue({ kind: 'scim_token', userId: null, name: 'demo identity provider', scopes: ['scim'] }),
       auditor: await session(auditor),
     };
   });
 }
 
-async function addPerson(tx: TenantTransaction, ctx: RequestContext, person: { name: string; email: string; role: string }): Promise<string> {
+async function addPerson(
+  tx: TenantTransaction,
+  ctx: RequestContext,
+  person: { name: string; email: string; role: string },
+): Promise<string> {
   const id = mintId('usr');
   const user = uuidOf('usr', id);
-  await tx.query('insert into users (id, user_name, display_name, email) values ($1, $2, $3, $2)', [user, person.email, person.name]);
-  await appendAudit(tx, ctx, { action: 'user.create', resource: { type: 'user', id, name: person.name }, context: { source: 'demo' } });
+  await tx.query('insert into users (id, user_name, display_name, email) values ($1, $2, $3, $2)', [
+    user,
+    person.email,
+    person.name,
+  ]);
+  await appendAudit(tx, ctx, {
+    action: 'user.create',
+    resource: { type: 'user', id, name: person.name },
+    context: { source: 'demo' },
+  });
   const [role] = await tx.query<{ role_id: string }>(
     'insert into user_roles (user_id, role_id) select $1, id from roles where name = $2 returning role_id',
     [user, person.role],

@@ -18,7 +18,10 @@ function generatedFiles(): Map<string, string> {
   for (const subgraph of subgraphs) files.set(`schema/graphql/${subgraph.name}.graphql`, subgraph.sdl);
   files.set('.env.example', environmentExample());
   files.set('README.md', withTables('README.md', { settings: settingsTable(), errors: errorsTable() }));
-  files.set('docs/reference.md', withTables('docs/reference.md', { scopes: scopesTable(), actions: actionsTable(supergraph) }));
+  files.set(
+    'docs/reference.md',
+    withTables('docs/reference.md', { scopes: scopesTable(), actions: actionsTable(supergraph) }),
+  );
   return files;
 }
 
@@ -44,16 +47,24 @@ function defaultOf({ fallback }: Setting<unknown>): string {
 }
 
 function errorsTable(): string {
-  const rows = Object.entries<ErrorRow>(ERRORS).map(([code, row]) => `| \`${code}\` | ${row.status} | ${row.scimType ?? ''} | ${cell(row.message)} |`);
+  const rows = Object.entries<ErrorRow>(ERRORS).map(
+    ([code, row]) => `| \`${code}\` | ${row.status} | ${row.scimType ?? ''} | ${cell(row.message)} |`,
+  );
   return ['| code | HTTP | scimType | what the caller reads |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }
 
 function scopesTable(): string {
-  return ['| scope | what it allows |', '| --- | --- |', ...Object.entries(SCOPES).map(([scope, about]) => `| \`${scope}\` | ${about} |`)].join('\n');
+  return [
+    '| scope | what it allows |',
+    '| --- | --- |',
+    ...Object.entries(SCOPES).map(([scope, about]) => `| \`${scope}\` | ${about} |`),
+  ].join('\n');
 }
 
 function actionsTable(supergraph: string): string {
-  const rows = auditActions(supergraph).map(({ action, mutation, controls }) => `| \`${action}\` | \`${mutation}\` | ${controls.join(', ')} |`);
+  const rows = auditActions(supergraph).map(
+    ({ action, mutation, controls }) => `| \`${action}\` | \`${mutation}\` | ${controls.join(', ')} |`,
+  );
   return ['| action | written by the mutation | controls |', '| --- | --- | --- |', ...rows].join('\n');
 }
 

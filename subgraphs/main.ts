@@ -12,7 +12,8 @@ import { readConfig } from '#schema/config.ts';
 await runProcess(async () => {
   const config = readConfig();
   const subgraph = subgraphs.find(({ name }) => name === process.argv[2]);
-  if (subgraph === undefined) throw new Error(`usage: subgraphs/main.ts <${subgraphs.map(({ name }) => name).join(' | ')}>`);
+  if (subgraph === undefined)
+    throw new Error(`usage: subgraphs/main.ts <${subgraphs.map(({ name }) => name).join(' | ')}>`);
   const databases = await openDatabases({
     directoryUrl: config.databaseUrl ?? '',
     cells: config.cells ?? [],

@@ -22,7 +22,12 @@ function main(argument: string | undefined): number {
   const names = namesOf(argument, ID_PREFIXES);
   if (names === null) return refuse(`"${argument}" is no lower-case English plural of 4 to 30 letters`);
   if (existsSync(join(ROOT, 'subgraphs', names.plural))) return refuse(`there is a subgraph ${names.plural} already`);
-  const written = [...copyFolder(names, 'subgraphs/product'), ...copyFolder(names, 'test/subgraphs/product'), copyMigration(names), ...register(names)];
+  const written = [
+    ...copyFolder(names, 'subgraphs/product'),
+    ...copyFolder(names, 'test/subgraphs/product'),
+    copyMigration(names),
+    ...register(names),
+  ];
   for (const file of written) process.stdout.write(`${file}\n`);
   process.stdout.write('next: npm run generate && npm test\n');
   return 0;
@@ -52,7 +57,11 @@ function copyMigration(names: Names): string {
 /** Adds the lines that the rest of the house knows a subgraph by. */
 function register(names: Names): string[] {
   const prefixes = names.idPrefixes.map((prefix) => `  '${prefix}',\n`).join('');
-  insert('schema/ids.ts', /(export const ID_PREFIXES = \[\n[^\]]*)(\] as const)/, (head, tail) => `${head}${prefixes}${tail}`);
+  insert(
+    'schema/ids.ts',
+    /(export const ID_PREFIXES = \[\n[^\]]*)(\] as const)/,
+    (head, tail) => `${head}${prefixes}${tail}`,
+  );
   insert('schema/scopes.ts', /()(  'billing:read': )/, (head, tail) => {
     const read = `  '${names.plural}:read': 'See ${names.plural}.',\n`;
     const write = `  '${names.plural}:write': 'Create, change and share ${names.plural}.',\n`;
@@ -61,8 +70,16 @@ function register(names: Names): string[] {
   const rights = `'${names.plural}:read', '${names.plural}:write', `;
   insert('schema/scopes.ts', /(admin: \[\s*)(')/, (head, tail) => `${head}${rights}${tail}`);
   insert('schema/scopes.ts', /(member: \[\s*)(')/, (head, tail) => `${head}${rights}${tail}`);
-  insert('subgraphs/index.ts', /()(import \{ product \})/, (head, tail) => `${head}import { ${names.plural} } from './${names.plural}/index.ts';\n${tail}`);
-  insert('subgraphs/index.ts', /(export const subgraphs[^[]*\[\]? = \[)([^\]]*\])/, (head, tail) => `${head}${names.plural}, ${tail}`);
+  insert(
+    'subgraphs/index.ts',
+    /()(import \{ product \})/,
+    (head, tail) => `${head}import { ${names.plural} } from './${names.plural}/index.ts';\n${tail}`,
+  );
+  insert(
+    'subgraphs/index.ts',
+    /(export const subgraphs[^[]*\[\]? = \[)([^\]]*\])/,
+    (head, tail) => `${head}${names.plural}, ${tail}`,
+  );
   return ['schema/ids.ts', 'schema/scopes.ts', 'subgraphs/index.ts'];
 }
 

@@ -1,7 +1,14 @@
 import { Arg, Ctx, Directive, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
 import { authorize } from '#kit/authorize.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { createApiKey, createScimToken, createSignInLink, credentialId, listMachineCredentials, revokeCredential } from './credentials.ts';
+import {
+  createApiKey,
+  createScimToken,
+  createSignInLink,
+  credentialId,
+  listMachineCredentials,
+  revokeCredential,
+} from './credentials.ts';
 import {
   CreateApiKeyInput,
   CreateRoleInput,
@@ -70,13 +77,17 @@ export class CredentialResolver {
     return credentialId(credential);
   }
 
-  @Query(() => [Credential], { description: 'The API keys and SCIM tokens that still work, newest first; at most 200.' })
+  @Query(() => [Credential], {
+    description: 'The API keys and SCIM tokens that still work, newest first; at most 200.',
+  })
   async machineCredentials(@Ctx() ctx: RequestContext) {
     authorize(ctx, 'credentials:write');
     return listMachineCredentials(ctx);
   }
 
-  @Mutation(() => IssuedCredentialPayload, { description: 'Issues an API key for the registered operations of a client.' })
+  @Mutation(() => IssuedCredentialPayload, {
+    description: 'Issues an API key for the registered operations of a client.',
+  })
   @Directive('@audit(action: "api_key.create")')
   @Directive('@control(ids: ["CC6.1", "CC6.2"])')
   async createApiKey(@Ctx() ctx: RequestContext, @Arg('input', () => CreateApiKeyInput) input: CreateApiKeyInput) {
@@ -87,7 +98,10 @@ export class CredentialResolver {
   @Mutation(() => IssuedCredentialPayload, { description: 'Issues a SCIM token for an identity provider.' })
   @Directive('@audit(action: "scim_token.create")')
   @Directive('@control(ids: ["CC6.1", "CC6.2"])')
-  async createScimToken(@Ctx() ctx: RequestContext, @Arg('input', () => CreateScimTokenInput) input: CreateScimTokenInput) {
+  async createScimToken(
+    @Ctx() ctx: RequestContext,
+    @Arg('input', () => CreateScimTokenInput) input: CreateScimTokenInput,
+  ) {
     authorize(ctx, 'credentials:write');
     return createScimToken(ctx, input);
   }
@@ -100,10 +114,15 @@ export class CredentialResolver {
     return { url: await createSignInLink(ctx, input.userId) };
   }
 
-  @Mutation(() => RevokeCredentialPayload, { description: 'Revokes a key, token, link or session; its next use is refused.' })
+  @Mutation(() => RevokeCredentialPayload, {
+    description: 'Revokes a key, token, link or session; its next use is refused.',
+  })
   @Directive('@audit(action: "credential.revoke")')
   @Directive('@control(ids: ["CC6.1", "CC6.3"])')
-  async revokeCredential(@Ctx() ctx: RequestContext, @Arg('input', () => RevokeCredentialInput) input: RevokeCredentialInput) {
+  async revokeCredential(
+    @Ctx() ctx: RequestContext,
+    @Arg('input', () => RevokeCredentialInput) input: RevokeCredentialInput,
+  ) {
     authorize(ctx, 'credentials:write');
     return { credential: await revokeCredential(ctx, input.credentialId) };
   }

@@ -28,7 +28,10 @@ export async function credentialsOf(ctx: RequestContext, user: User): Promise<Cr
   return inTenant(ctx, ({ manager }) =>
     manager
       .createQueryBuilder(Credential, 'row')
-      .where('row.userId = :user and row.revokedAt is null and row.expiresAt > :now', { user: uuidOrNull('usr', user.id), now })
+      .where('row.userId = :user and row.revokedAt is null and row.expiresAt > :now', {
+        user: uuidOrNull('usr', user.id),
+        now,
+      })
       .orderBy('row.uuid', 'DESC')
       .limit(100)
       .getMany(),
@@ -61,7 +64,13 @@ export async function createApiKey(ctx: RequestContext, input: CreateApiKeyInput
  */
 export async function createScimToken(ctx: RequestContext, input: CreateScimTokenInput): Promise<IssuedCredential> {
   for (const role of await rolesOfGroups(ctx)) heldScopes(ctx, role.scopes);
-  return issue(ctx, { kind: 'scim_token', name: input.name, userId: null, scopes: ['scim'], expiresAt: inDays(ctx, input.expiresInDays) });
+  return issue(ctx, {
+    kind: 'scim_token',
+    name: input.name,
+    userId: null,
+    scopes: ['scim'],
+    expiresAt: inDays(ctx, input.expiresInDays),
+  });
 }
 
 /**
@@ -82,7 +91,10 @@ export async function revokeCredential(ctx: RequestContext, id: string): Promise
   const uuid = kind === undefined ? null : uuidOrNull(kind.id, id);
   if (uuid === null) fail('NOT_FOUND', 'not an id of a credential');
   return inTenant(ctx, async (tx) => {
-    const revoked = await tx.query('update credentials set revoked_at = $2 where id = $1 and revoked_at is null returning id', [uuid, ctx.clock()]);
+    const revoked = await tx.query(
+      'update credentials set revoked_at = $2 where id = $1 and revoked_at is null returning id',
+      [uuid, ctx.clock()],
+    );
     const credential = await requireCredential(tx, uuid);
     if (revoked.length > 0) await auditCredential(tx, ctx, { action: 'credential.revoke', credential });
     return credential;
@@ -103,7 +115,11 @@ async function requireCredential(tx: Pick<TenantTransaction, 'manager'>, uuid: s
   return (await tx.manager.findOneBy(Credential, { uuid })) ?? fail('NOT_FOUND', 'no such credential in this tenant');
 }
 
-async function auditCredential(tx: TenantTransaction, ctx: RequestContext, { action, credential }: { action: string; credential: Credential }): Promise<void> {
+async function auditCredential(
+  tx: TenantTransaction,
+  ctx: RequestContext,
+  { action, credential }: { action: string; credential: Credential },
+): Promise<void> {
   await appendAudit(tx, ctx, {
     action,
     resource: { type: credential.kind, id: credentialId(credential), name: credential.name },

@@ -10,7 +10,11 @@ export interface EndedAccess {
  * Ends all access of a person inside the caller's transaction: she becomes inactive, her epoch moves on so that nothing
  * issued before works ever again, and her sessions, keys and links are revoked. Null where she was inactive already.
  */
-export async function deactivateUser(tx: Pick<TenantTransaction, 'query'>, userUuid: string, now: Date): Promise<EndedAccess | null> {
+export async function deactivateUser(
+  tx: Pick<TenantTransaction, 'query'>,
+  userUuid: string,
+  now: Date,
+): Promise<EndedAccess | null> {
   const [user] = await tx.query(
     'update users set active = false, epoch = epoch + 1, version = version + 1, updated_at = $2 where id = $1 and active returning id',
     [userUuid, now],
@@ -19,7 +23,11 @@ export async function deactivateUser(tx: Pick<TenantTransaction, 'query'>, userU
 }
 
 /** Revokes every credential of a person; used by itself before her row is deleted. */
-export async function revokeAll(tx: Pick<TenantTransaction, 'query'>, userUuid: string, now: Date): Promise<EndedAccess> {
+export async function revokeAll(
+  tx: Pick<TenantTransaction, 'query'>,
+  userUuid: string,
+  now: Date,
+): Promise<EndedAccess> {
   const revoked = await tx.query<{ kind: string }>(
     'update credentials set revoked_at = $2 where user_id = $1 and revoked_at is null returning kind',
     [userUuid, now],
@@ -29,7 +37,11 @@ export async function revokeAll(tx: Pick<TenantTransaction, 'query'>, userUuid: 
 }
 
 /** Lets a person in again; what she had before stays revoked. False where she was active already. */
-export async function reactivateUser(tx: Pick<TenantTransaction, 'query'>, userUuid: string, now: Date): Promise<boolean> {
+export async function reactivateUser(
+  tx: Pick<TenantTransaction, 'query'>,
+  userUuid: string,
+  now: Date,
+): Promise<boolean> {
   const rows = await tx.query(
     'update users set active = true, version = version + 1, updated_at = $2 where id = $1 and not active returning id',
     [userUuid, now],

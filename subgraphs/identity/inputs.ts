@@ -84,7 +84,10 @@ export class CreateApiKeyInput {
   @ArrayMaxSize(100)
   scopes!: string[];
 
-  @Field(() => ID, { nullable: true, description: 'The person it belongs to: it ends when she leaves. Without one it belongs to the tenant.' })
+  @Field(() => ID, {
+    nullable: true,
+    description: 'The person it belongs to: it ends when she leaves. Without one it belongs to the tenant.',
+  })
   userId?: string | null;
 
   @Field(() => Int, { defaultValue: 90 })

@@ -6,7 +6,18 @@ import { credentialsOf } from './credentials.ts';
 import { CreateUserInput, UserInput, UserPayload } from './inputs.ts';
 import { Credential, Group, GroupConnection, Role, User, UserConnection, Viewer } from './model.ts';
 import { rolesOf } from './roles.ts';
-import { createUser, deactivateUser, findGroups, findUsers, groupsOf, listGroups, listMembers, listUsers, reactivateUser, viewer } from './service.ts';
+import {
+  createUser,
+  deactivateUser,
+  findGroups,
+  findUsers,
+  groupsOf,
+  listGroups,
+  listMembers,
+  listUsers,
+  reactivateUser,
+  viewer,
+} from './service.ts';
 
 const PAGED = '@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)';
 

@@ -30,7 +30,9 @@ export async function rolesOf(ctx: RequestContext, user: User): Promise<Role[]> 
 
 /** Returns the roles that any group carries. */
 export async function rolesOfGroups(ctx: RequestContext): Promise<Role[]> {
-  return inTenant(ctx, ({ manager }) => manager.createQueryBuilder(Role, 'row').where('row.id in (select role_id from group_roles)').getMany());
+  return inTenant(ctx, ({ manager }) =>
+    manager.createQueryBuilder(Role, 'row').where('row.id in (select role_id from group_roles)').getMany(),
+  );
 }
 
 /** Makes a role; nobody puts rights into it that she does not hold herself (FORBIDDEN). */
@@ -38,7 +40,11 @@ export async function createRole(ctx: RequestContext, input: CreateRoleInput): P
   const role = { id: mintId('rol'), name: input.name, scopes: heldScopes(ctx, input.scopes), builtIn: false };
   return inTenant(ctx, async (tx) => {
     await tx.manager.insert(Role, role);
-    await appendAudit(tx, ctx, { action: 'role.create', resource: { type: 'role', id: role.id, name: role.name }, context: { scopes: role.scopes } });
+    await appendAudit(tx, ctx, {
+      action: 'role.create',
+      resource: { type: 'role', id: role.id, name: role.name },
+      context: { scopes: role.scopes },
+    });
     return requireRole(tx, role.id);
   });
 }
@@ -49,7 +55,10 @@ export async function grantRole(ctx: RequestContext, input: UserRoleInput): Prom
     const user = await requireUser(tx, input.userId);
     const role = await requireRole(tx, input.roleId);
     heldScopes(ctx, role.scopes);
-    const granted = await tx.query('insert into user_roles (user_id, role_id) values ($1, $2) on conflict do nothing returning user_id', keysOf(input));
+    const granted = await tx.query(
+      'insert into user_roles (user_id, role_id) values ($1, $2) on conflict do nothing returning user_id',
+      keysOf(input),
+    );
     if (granted.length > 0) await auditGrant(tx, ctx, { action: 'role.grant', role, to: { user: user.id } });
     return user;
   });
@@ -60,7 +69,10 @@ export async function revokeRole(ctx: RequestContext, input: UserRoleInput): Pro
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, input.userId);
     const role = await requireRole(tx, input.roleId);
-    const revoked = await tx.query('delete from user_roles where user_id = $1 and role_id = $2 returning user_id', keysOf(input));
+    const revoked = await tx.query(
+      'delete from user_roles where user_id = $1 and role_id = $2 returning user_id',
+      keysOf(input),
+    );
     if (revoked.length > 0) await auditGrant(tx, ctx, { action: 'role.revoke', role, to: { user: user.id } });
     return user;
   });
@@ -69,13 +81,14 @@ export async function revokeRole(ctx: RequestContext, input: UserRoleInput): Pro
 /** Gives every member of a group a role, those who join later too. */
 export async function mapGroupToRole(ctx: RequestContext, input: GroupRoleInput): Promise<Group> {
   return inTenant(ctx, async (tx) => {
-    const group = (await tx.manager.findOneBy(Group, { id: input.groupId })) ?? fail('NOT_FOUND', 'no such group in this tenant');
+    const group =
+      (await tx.manager.findOneBy(Group, { id: input.groupId })) ?? fail('NOT_FOUND', 'no such group in this tenant');
     const role = await requireRole(tx, input.roleId);
     heldScopes(ctx, role.scopes);
-    const mapped = await tx.query('insert into group_roles (group_id, role_id) values ($1, $2) on conflict do nothing returning group_id', [
-      uuidOf('grp', input.groupId),
-      uuidOf('rol', input.roleId),
-    ]);
+    const mapped = await tx.query(
+      'insert into group_roles (group_id, role_id) values ($1, $2) on conflict do nothing returning group_id',
+      [uuidOf('grp', input.groupId), uuidOf('rol', input.roleId)],
+    );
     if (mapped.length > 0) await auditGrant(tx, ctx, { action: 'group.map_role', role, to: { group: group.id } });
     return group;
   });
@@ -85,7 +98,8 @@ export async function mapGroupToRole(ctx: RequestContext, input: GroupRoleInput)
 export function heldScopes(ctx: RequestContext, scopes: readonly string[]): Scope[] {
   return scopes.map((scope) => {
     if (!isScope(scope)) fail('BAD_USER_INPUT', 'unknown scope', { hint: `There is no scope ${scope.slice(0, 64)}.` });
-    if (!ctx.tenant.scopes.includes(scope)) fail('FORBIDDEN', 'scope not held', { hint: `You do not hold ${scope} yourself.` });
+    if (!ctx.tenant.scopes.includes(scope))
+      fail('FORBIDDEN', 'scope not held', { hint: `You do not hold ${scope} yourself.` });
     return scope;
   });
 }

@@ -31,13 +31,23 @@ export async function findGroups(ctx: RequestContext, ids: readonly string[]): P
 /** Returns a page of the tenant's people, newest first; inactive ones too. */
 export async function listUsers(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<User>> {
   const request = pageRequest(args);
-  return pageOf(await inTenant(ctx, ({ manager }) => newestFirst(manager.createQueryBuilder(User, 'row'), request, 'usr').getMany()), request);
+  return pageOf(
+    await inTenant(ctx, ({ manager }) =>
+      newestFirst(manager.createQueryBuilder(User, 'row'), request, 'usr').getMany(),
+    ),
+    request,
+  );
 }
 
 /** Returns a page of the tenant's groups, newest first. */
 export async function listGroups(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<Group>> {
   const request = pageRequest(args);
-  return pageOf(await inTenant(ctx, ({ manager }) => newestFirst(manager.createQueryBuilder(Group, 'row'), request, 'grp').getMany()), request);
+  return pageOf(
+    await inTenant(ctx, ({ manager }) =>
+      newestFirst(manager.createQueryBuilder(Group, 'row'), request, 'grp').getMany(),
+    ),
+    request,
+  );
 }
 
 /** Returns a page of a group's members. */
@@ -45,7 +55,9 @@ export async function listMembers(ctx: RequestContext, group: Group, args: Conne
   const request = pageRequest(args);
   const rows = await inTenant(ctx, ({ manager }) =>
     newestFirst(manager.createQueryBuilder(User, 'row'), request, 'usr')
-      .andWhere('row.id in (select user_id from group_members where group_id = :group)', { group: uuidOf('grp', group.id) })
+      .andWhere('row.id in (select user_id from group_members where group_id = :group)', {
+        group: uuidOf('grp', group.id),
+      })
       .getMany(),
   );
   return pageOf(rows, request);
@@ -83,7 +95,13 @@ export async function deactivateUser(ctx: RequestContext, id: string): Promise<U
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
     const ended = await deactivate(tx, uuidOf('usr', id), ctx.clock());
-    if (ended !== null) await auditUser(tx, ctx, { action: 'user.deactivate', id, name: user.displayName, context: { sessions: ended.sessions, api_keys: ended.apiKeys } });
+    if (ended !== null)
+      await auditUser(tx, ctx, {
+        action: 'user.deactivate',
+        id,
+        name: user.displayName,
+        context: { sessions: ended.sessions, api_keys: ended.apiKeys },
+      });
     return requireUser(tx, id);
   });
 }
@@ -92,7 +110,8 @@ export async function deactivateUser(ctx: RequestContext, id: string): Promise<U
 export async function reactivateUser(ctx: RequestContext, id: string): Promise<User> {
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
-    if (await reactivate(tx, uuidOf('usr', id), ctx.clock())) await auditUser(tx, ctx, { action: 'user.reactivate', id, name: user.displayName });
+    if (await reactivate(tx, uuidOf('usr', id), ctx.clock()))
+      await auditUser(tx, ctx, { action: 'user.reactivate', id, name: user.displayName });
     return requireUser(tx, id);
   });
 }

@@ -40,7 +40,8 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
   },
   {
     name: 'outside-app',
-    requirement: 'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations.',
+    requirement:
+      'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations.',
     breaches: (catalog) =>
       catalog.relations
         .filter(

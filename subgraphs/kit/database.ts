@@ -82,8 +82,8 @@ export async function inTenant<T>(scope: TenantScope, work: (tx: TenantTransacti
 }
 
 /**
- * Like `inTenant`, for work of one statement: opening, statement and commit share one round trip, at about half the
- * price. A second statement is an error.
+ * Like `inTenant`, for work of one statement: opening, statement and commit share one round trip. A second statement is
+ * an error.
  */
 export async function inTenantOnce<T>(scope: TenantScope, work: (tx: TenantTransaction) => Promise<T>): Promise<T> {
   return overCell(scope, work, 'one statement');
@@ -107,7 +107,11 @@ export async function inTenantAudit<T>(
 type Send = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult>;
 type Length = 'one statement' | 'many statements';
 
-async function overCell<T>(scope: TenantScope, work: (tx: TenantTransaction) => Promise<T>, length: Length): Promise<T> {
+async function overCell<T>(
+  scope: TenantScope,
+  work: (tx: TenantTransaction) => Promise<T>,
+  length: Length,
+): Promise<T> {
   const runner = scope.databases.tenantSource(scope.tenant.cell).createQueryRunner();
   const client = await connect(async () => (await runner.connect()) as pg.PoolClient);
   try {

@@ -58,7 +58,9 @@ export function defineSubgraph(definition: SubgraphDefinition): Subgraph {
 /** As type-graphql by default, which imports its validator anew for every argument: dearer than all the rest of it. */
 function validateArgument(value: unknown): void {
   const objects = (Array.isArray(value) ? value : [value]).filter((item) => typeof item === 'object' && item !== null);
-  const faults = objects.flatMap((item: object) => validateSync(item, { skipMissingProperties: true, forbidUnknownValues: false }));
+  const faults = objects.flatMap((item: object) =>
+    validateSync(item, { skipMissingProperties: true, forbidUnknownValues: false }),
+  );
   if (faults.length > 0) throw new ArgumentValidationError(faults);
 }
 

@@ -10,7 +10,13 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
       'select id, name, created_at from documents where author_id = $1 order by created_at, id',
       [uuidOf('usr', subject.userId)],
     );
-    const shares = await tx.query<{ id: string; document_id: string; recipient: string; permission: string; created_at: Date }>(
+    const shares = await tx.query<{
+      id: string;
+      document_id: string;
+      recipient: string;
+      permission: string;
+      created_at: Date;
+    }>(
       `select id, document_id, recipient, permission, created_at
          from document_shares where lower(recipient) = lower($1) order by created_at, id`,
       [subject.email],
@@ -18,7 +24,11 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
     return [
       {
         store: 'product.documents',
-        rows: documents.map((row) => ({ id: idOf('doc', row.id), name: row.name, createdAt: row.created_at.toISOString() })),
+        rows: documents.map((row) => ({
+          id: idOf('doc', row.id),
+          name: row.name,
+          createdAt: row.created_at.toISOString(),
+        })),
       },
       {
         store: 'product.documentShares',

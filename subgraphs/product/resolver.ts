@@ -2,7 +2,14 @@ import { Arg, Args, Ctx, Directive, FieldResolver, ID, Mutation, Query, Resolver
 import { authorize } from '#kit/authorize.ts';
 import { ConnectionArgs } from '#kit/connection.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { CreateDocumentInput, CreateDocumentPayload, CreateProjectInput, CreateProjectPayload, ShareDocumentInput, ShareDocumentPayload } from './inputs.ts';
+import {
+  CreateDocumentInput,
+  CreateDocumentPayload,
+  CreateProjectInput,
+  CreateProjectPayload,
+  ShareDocumentInput,
+  ShareDocumentPayload,
+} from './inputs.ts';
 import { AuthorReference, Document, DocumentConnection, Project, ProjectConnection } from './model.ts';
 import { createDocument, createProject, findProject, listDocuments, listProjects, shareDocument } from './service.ts';
 
@@ -24,7 +31,11 @@ export class ProjectResolver {
 
   @FieldResolver(() => DocumentConnection, { description: 'The documents of the project, newest first.' })
   @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
-  async documents(@Root() project: Project, @Ctx() ctx: RequestContext, @Args(() => ConnectionArgs) args: ConnectionArgs) {
+  async documents(
+    @Root() project: Project,
+    @Ctx() ctx: RequestContext,
+    @Args(() => ConnectionArgs) args: ConnectionArgs,
+  ) {
     authorize(ctx, 'projects:read');
     return listDocuments(ctx, project.id, args);
   }
@@ -38,7 +49,10 @@ export class ProjectResolver {
 
   @Mutation(() => CreateDocumentPayload, { description: 'Creates a document in a project.' })
   @Directive('@audit(action: "document.create")')
-  async createDocument(@Ctx() ctx: RequestContext, @Arg('input', () => CreateDocumentInput) input: CreateDocumentInput) {
+  async createDocument(
+    @Ctx() ctx: RequestContext,
+    @Arg('input', () => CreateDocumentInput) input: CreateDocumentInput,
+  ) {
     authorize(ctx, 'projects:write');
     return { document: await createDocument(ctx, input) };
   }

@@ -11,7 +11,9 @@ import { Document, DocumentShare, Project } from './model.ts';
 /** Returns a page of the tenant's projects, newest first. */
 export async function listProjects(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<Project>> {
   const request = pageRequest(args);
-  const rows = await inTenant(ctx, ({ manager }) => newestFirst(manager.createQueryBuilder(Project, 'row'), request, 'prj').getMany());
+  const rows = await inTenant(ctx, ({ manager }) =>
+    newestFirst(manager.createQueryBuilder(Project, 'row'), request, 'prj').getMany(),
+  );
   return pageOf(rows, request);
 }
 
@@ -28,7 +30,11 @@ export async function findProjects(ctx: RequestContext, ids: readonly string[]):
 }
 
 /** Returns a page of a project's documents, newest first. */
-export async function listDocuments(ctx: RequestContext, projectId: string, args: ConnectionArgs): Promise<Connection<Document>> {
+export async function listDocuments(
+  ctx: RequestContext,
+  projectId: string,
+  args: ConnectionArgs,
+): Promise<Connection<Document>> {
   const request = pageRequest(args);
   const rows = await inTenant(ctx, ({ manager }) =>
     newestFirst(manager.createQueryBuilder(Document, 'row'), request, 'doc')
@@ -71,7 +77,10 @@ export async function createDocument(ctx: RequestContext, input: CreateDocumentI
 }
 
 /** Shares a document with an address and writes the audit event; sharing again with the same address is UNIQUENESS. */
-export async function shareDocument(ctx: RequestContext, input: ShareDocumentInput): Promise<{ share: DocumentShare; auditEventId: string }> {
+export async function shareDocument(
+  ctx: RequestContext,
+  input: ShareDocumentInput,
+): Promise<{ share: DocumentShare; auditEventId: string }> {
   return inTenant(ctx, async (tx) => {
     const document = await tx.manager.findOneBy(Document, { id: input.documentId });
     if (document === null) fail('NOT_FOUND', 'no such document in this tenant');

@@ -74,7 +74,12 @@ const operator: Command = {
   run: async (surroundings) => {
     const { tenant, apiKey } = await ensureOperatorTenant(await surroundings.platform());
     if (surroundings.json) writeJson(surroundings, { tenant, apiKey });
-    else surroundings.write(apiKey === null ? `${tenant} stands already; its key was shown when it was made.` : `${tenant} has the API key ${apiKey}`);
+    else
+      surroundings.write(
+        apiKey === null
+          ? `${tenant} stands already; its key was shown when it was made.`
+          : `${tenant} has the API key ${apiKey}`,
+      );
     return apiKey === null ? 1 : 0;
   },
 };

@@ -35,7 +35,10 @@ describe('a credential', () => {
     expect(answer.headers.get('www-authenticate')).toBe('Bearer');
     const { errors } = (await answer.json()) as { errors: { message: string; extensions: object }[] };
     expect(errors).toEqual([
-      { message: 'The credential is missing, unknown, expired or revoked.', extensions: { code: 'UNAUTHENTICATED', requestId: answer.headers.get('x-request-id') } },
+      {
+        message: 'The credential is missing, unknown, expired or revoked.',
+        extensions: { code: 'UNAUTHENTICATED', requestId: answer.headers.get('x-request-id') },
+      },
     ]);
   });
 
@@ -64,7 +67,12 @@ describe('a body', () => {
     ['with variables of another type', '{"query": "{ tenant { slug } }", "variables": [1]}', 400, 'BAD_REQUEST'],
     ['with an unknown field', '{"query": "{ secrets }"}', 400, 'GRAPHQL_VALIDATION_FAILED'],
     ['that does not parse', '{"query": "{ tenant { "}', 400, 'GRAPHQL_PARSE_FAILED'],
-    ['with two operations and no name', '{"query": "query A { tenant { slug } } query B { tenant { slug } }"}', 400, 'BAD_REQUEST'],
+    [
+      'with two operations and no name',
+      '{"query": "query A { tenant { slug } } query B { tenant { slug } }"}',
+      400,
+      'BAD_REQUEST',
+    ],
   ])('%s is refused with a code of the table', async (_name, body, status, code) => {
     const answer = await post(body);
     expect(answer.status).toBe(status);
@@ -77,7 +85,9 @@ describe('a body', () => {
   });
 
   it('of ten megabytes is refused, and the next request is answered', async () => {
-    const answer = await post(JSON.stringify({ query: `{ tenant { slug } } # ${'x'.repeat(10 * 1024 * 1024)}` })).catch(() => null);
+    const answer = await post(JSON.stringify({ query: `{ tenant { slug } } # ${'x'.repeat(10 * 1024 * 1024)}` })).catch(
+      () => null,
+    );
     // The server may close the connection while the body is still on its way; what counts is that it never reads on.
     expect([413, undefined]).toContain(answer?.status);
     expect((await house.graphql(house.acme.member, '{ tenant { slug } }')).status).toBe(200);
@@ -87,7 +97,9 @@ describe('a body', () => {
 describe('a mutation', () => {
   it('by GET is refused, and changes nothing', async () => {
     const query = encodeURIComponent('mutation { createProject(input: { name: "by GET" }) { project { id } } }');
-    const answer = await house.fetch(house.acme.member, `/graphql?query=${query}`, { headers: { 'apollo-require-preflight': '1' } });
+    const answer = await house.fetch(house.acme.member, `/graphql?query=${query}`, {
+      headers: { 'apollo-require-preflight': '1' },
+    });
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST']);
     expect(await answer.json()).toMatchObject({ errors: [{ extensions: { code: 'METHOD_NOT_ALLOWED' } }] });
     const list = await house.graphql(house.acme.member, '{ projects(first: 100) { edges { node { name } } } }');
@@ -104,7 +116,9 @@ describe('a value', () => {
     const answer = await house.graphql(house.acme.member, CREATE, { name });
     expect(codes).toContain(answer.errors?.[0]?.extensions.code);
     const list = await house.graphql(house.acme.member, '{ projects(first: 100) { edges { node { name } } } }');
-    const names = (list.data as unknown as { projects: { edges: { node: { name: string } }[] } }).projects.edges.map(({ node }) => node.name);
+    const names = (list.data as unknown as { projects: { edges: { node: { name: string } }[] } }).projects.edges.map(
+      ({ node }) => node.name,
+    );
     expect(names).not.toContain(name);
   });
 
@@ -120,10 +134,15 @@ describe('a value', () => {
     expect(JSON.stringify(list.data)).not.toContain('broken');
   });
 
-  it.each([['101'], ['-1'], ['99999999999999999999'], ['1e3'], ['2147483647']])('first: %s is refused', async (first) => {
-    const answer = await house.graphql(house.acme.member, `{ projects(first: ${first}) { edges { cursor } } }`);
-    expect(['BAD_USER_INPUT', 'GRAPHQL_VALIDATION_FAILED', 'COST_ESTIMATED_TOO_EXPENSIVE']).toContain(answer.errors?.[0]?.extensions.code);
-  });
+  it.each([['101'], ['-1'], ['99999999999999999999'], ['1e3'], ['2147483647']])(
+    'first: %s is refused',
+    async (first) => {
+      const answer = await house.graphql(house.acme.member, `{ projects(first: ${first}) { edges { cursor } } }`);
+      expect(['BAD_USER_INPUT', 'GRAPHQL_VALIDATION_FAILED', 'COST_ESTIMATED_TOO_EXPENSIVE']).toContain(
+        answer.errors?.[0]?.extensions.code,
+      );
+    },
+  );
 
   it.each([
     ['that is none', 'not a cursor'],
@@ -131,21 +150,30 @@ describe('a value', () => {
     ['of five thousand characters', 'x'.repeat(5000)],
     ['of another form', Buffer.from('prj_1').toString('base64url')],
   ])('a cursor %s is refused', async (_name, after) => {
-    const answer = await house.graphql(house.acme.member, 'query ($after: String) { projects(first: 5, after: $after) { edges { cursor } } }', { after });
+    const answer = await house.graphql(
+      house.acme.member,
+      'query ($after: String) { projects(first: 5, after: $after) { edges { cursor } } }',
+      { after },
+    );
     expect(answer.errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
   });
 
   it('that is the id of something else names nothing', async () => {
-    const answer = await house.graphql(house.acme.member, 'query ($id: ID!) { project(id: $id) { name } }', { id: house.globex.id });
+    const answer = await house.graphql(house.acme.member, 'query ($id: ID!) { project(id: $id) { name } }', {
+      id: house.globex.id,
+    });
     expect(answer.data).toEqual({ project: null });
   });
 });
 
 describe('an address', () => {
-  it.each([['/'], ['/nothing'], ['/graphql/../../etc/passwd'], ['/v1/nothing']])('%s that does not exist is a problem with status 404', async (path) => {
-    const answer = await house.fetch(house.acme.admin, path);
-    expect(answer.status).toBe(404);
-    expect(answer.headers.get('content-type')).toContain('application/problem+json');
-    expect(await answer.json()).toMatchObject({ code: 'NOT_FOUND' });
-  });
+  it.each([['/'], ['/nothing'], ['/graphql/../../etc/passwd'], ['/v1/nothing']])(
+    '%s that does not exist is a problem with status 404',
+    async (path) => {
+      const answer = await house.fetch(house.acme.admin, path);
+      expect(answer.status).toBe(404);
+      expect(answer.headers.get('content-type')).toContain('application/problem+json');
+      expect(await answer.json()).toMatchObject({ code: 'NOT_FOUND' });
+    },
+  );
 });

@@ -12,7 +12,11 @@ describe('the budget of a tenant', () => {
   it('shows in every answer what was asked, what it cost and what is left', async () => {
     const answer = await house.graphql(house.acme.member, '{ projects(first: 10) { edges { node { name } } } }');
     expect(answer.extensions).toEqual({
-      cost: { requestedQueryCost: 21, actualQueryCost: 1, throttleStatus: { maximumAvailable: 10_000, currentlyAvailable: expect.any(Number), restoreRate: 500 } },
+      cost: {
+        requestedQueryCost: 21,
+        actualQueryCost: 1,
+        throttleStatus: { maximumAvailable: 10_000, currentlyAvailable: expect.any(Number), restoreRate: 500 },
+      },
     });
     expect(answer.headers.get('x-ratelimit-limit')).toBe('10000');
     expect(Number(answer.headers.get('x-ratelimit-remaining'))).toBeLessThanOrEqual(10_000);

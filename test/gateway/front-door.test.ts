@@ -8,13 +8,19 @@ describe.each(['local', 'remote'] as const)('the front door with %s subgraphs', 
   });
 
   it('answers a query over several subgraphs', async () => {
-    const { data, errors } = await house.graphql(house.acme.admin, '{ tenant { slug tier } projects(first: 5) { edges { node { name } } } }');
+    const { data, errors } = await house.graphql(
+      house.acme.admin,
+      '{ tenant { slug tier } projects(first: 5) { edges { node { name } } } }',
+    );
     expect(errors).toBeUndefined();
     expect(data).toEqual({ tenant: { slug: 'acme', tier: 'ENTERPRISE' }, projects: { edges: [] } });
   });
 
   it('writes in one tenant what another cannot see', async () => {
-    const made = await house.graphql(house.acme.member, 'mutation { createProject(input: { name: "Apollo" }) { project { id } } }');
+    const made = await house.graphql(
+      house.acme.member,
+      'mutation { createProject(input: { name: "Apollo" }) { project { id } } }',
+    );
     const id = (made.data as unknown as { createProject: { project: { id: string } } }).createProject.project.id;
     const own = await house.graphql(house.acme.member, 'query ($id: ID!) { project(id: $id) { name } }', { id });
     expect(own.data).toEqual({ project: { name: 'Apollo' } });

@@ -19,7 +19,9 @@ describe('the doors for operators', () => {
     const metrics = await (await house.fetch(null, '/metrics')).text();
     expect(metrics).toMatch(/tenon_graphql_request_seconds_count\{tier="GROWTH"\} [1-9]/);
     expect(metrics).not.toContain(house.globex.id);
-    const status = (await (await house.fetch(null, '/status')).json()) as { tiers: { tier: string; requests: number; availability: number | null }[] };
+    const status = (await (await house.fetch(null, '/status')).json()) as {
+      tiers: { tier: string; requests: number; availability: number | null }[];
+    };
     const growth = status.tiers.find(({ tier }) => tier === 'GROWTH');
     expect(growth?.requests).toBeGreaterThanOrEqual(1);
     expect(growth?.availability).toBe(1);

@@ -240,7 +240,9 @@ describe('the worker', () => {
     }
     await withClient(stores.url('eu-1 audit', 'tenon_worker'), async (client) => {
       await client.query('insert into log_heads (tenant_id) select unnest($1::uuid[])', [[a.uuid, b.uuid]]);
-      await within(client, a.token, async () => expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid])));
+      await within(client, a.token, async () =>
+        expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid])),
+      );
       expect(await tenantsIn(client, 'log_heads')).toEqual(new Set([a.uuid, b.uuid]));
       await withClient(stores.url('eu-1 audit'), (cleaner) => cleaner.query('delete from app.log_heads'));
     });

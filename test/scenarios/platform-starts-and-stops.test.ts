@@ -24,7 +24,11 @@ interface Started {
 
 /** Starts the program as the README says and resolves when it says that it is ready, or when it ends. */
 async function start(port: number, folder = home): Promise<Started> {
-  const child = spawn('npm', ['start', '--silent'], { cwd: root, env: { ...process.env, NODE_ENV: '', PORT: String(port), TENON_HOME: folder }, detached: true });
+  const child = spawn('npm', ['start', '--silent'], {
+    cwd: root,
+    env: { ...process.env, NODE_ENV: '', PORT: String(port), TENON_HOME: folder },
+    detached: true,
+  });
   running.add(child);
   let output = '';
   const ended = new Promise<number | null>((done) => {
@@ -51,7 +55,9 @@ async function processesOf(folder: string): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const texts = await Promise.all(
     pids.map(async (pid) => {
-      const parts = await Promise.all(['cmdline', 'environ'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
+      const parts = await Promise.all(
+        ['cmdline', 'environ'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')),
+      );
       return { pid, text: parts.join('\0') };
     }),
   );
@@ -97,7 +103,9 @@ describe.runIf(process.platform === 'linux')('npm start', () => {
     expect(first.output()).toContain(`Tenon is ready at ${first.url}`);
     const file = join(home, 'credentials.json');
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    const { tenants } = JSON.parse(readFileSync(file, 'utf8')) as { tenants: { slug: string; tier: string; region: string; member: string }[] };
+    const { tenants } = JSON.parse(readFileSync(file, 'utf8')) as {
+      tenants: { slug: string; tier: string; region: string; member: string }[];
+    };
     expect(tenants.map(({ slug, tier, region }) => [slug, tier, region])).toEqual([
       ['acme', 'ENTERPRISE', 'eu'],
       ['globex', 'GROWTH', 'us'],
@@ -118,7 +126,9 @@ describe.runIf(process.platform === 'linux')('npm start', () => {
     await until('the end of every process', async () => (await processesOf(home)).length === 0);
 
     const again = await start(port);
-    expect(await graphql(again.url, member, '{ projects(first: 5) { edges { node { name } } } }')).toEqual({ projects: { edges: [{ node: { name: 'kept' } }] } });
+    expect(await graphql(again.url, member, '{ projects(first: 5) { edges { node { name } } } }')).toEqual({
+      projects: { edges: [{ node: { name: 'kept' } }] },
+    });
     // As Ctrl-C does: to the whole group of the terminal.
     process.kill(-(again.child.pid ?? 0), 'SIGINT');
     await until('the end of every process after Ctrl-C', async () => (await processesOf(home)).length === 0);

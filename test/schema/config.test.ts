@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigError, readConfig, SETTINGS } from '#schema/config.ts';
 
-const CELL = { name: 'eu-1', region: 'eu', database: 'postgres://a/b', auditDatabase: 'postgres://a/c', archive: 'file:///tmp/x' };
+const CELL = {
+  name: 'eu-1',
+  region: 'eu',
+  database: 'postgres://a/b',
+  auditDatabase: 'postgres://a/c',
+  archive: 'file:///tmp/x',
+};
 const production = {
   TENON_PROFILE: 'production',
   DATABASE_URL: 'postgres://tenon_app:secret@host/directory',
@@ -12,7 +18,13 @@ const production = {
 
 describe('the settings', () => {
   it('hold their defaults where nothing is set', () => {
-    expect(readConfig({})).toMatchObject({ profile: 'embedded', port: 4000, host: '127.0.0.1', subgraphs: 'local', databaseUrl: null });
+    expect(readConfig({})).toMatchObject({
+      profile: 'embedded',
+      port: 4000,
+      host: '127.0.0.1',
+      subgraphs: 'local',
+      databaseUrl: null,
+    });
   });
 
   it('are read for production', () => {
@@ -31,20 +43,37 @@ describe('the settings', () => {
     ['ARCHIVE_URL', 'ftp://x', 'file:///folder or s3://bucket?endpoint=...&region=...'],
     ['SUBGRAPHS', 'identity', 'local, or name=url pairs separated by commas'],
     ['PUBLIC_URL', 'not a url', 'a URL'],
-  ])('%s=%s stops the start with one line that says which, what it read and what it takes', (variable, value, takes) => {
-    expect(() => readConfig({ [variable]: value })).toThrow(new ConfigError(`${variable} is ${JSON.stringify(value)}, but takes ${takes}`));
-  });
+  ])(
+    '%s=%s stops the start with one line that says which, what it read and what it takes',
+    (variable, value, takes) => {
+      expect(() => readConfig({ [variable]: value })).toThrow(
+        new ConfigError(`${variable} is ${JSON.stringify(value)}, but takes ${takes}`),
+      );
+    },
+  );
 
-  it.each(['[]', '{}', '[{"name":"eu-1"}]', '/no/such/file', '[{]', JSON.stringify([{ ...CELL, database: 'mysql://x' }])])('CELLS=%s stops the start', (value) => {
+  it.each([
+    '[]',
+    '{}',
+    '[{"name":"eu-1"}]',
+    '/no/such/file',
+    '[{]',
+    JSON.stringify([{ ...CELL, database: 'mysql://x' }]),
+  ])('CELLS=%s stops the start', (value) => {
     expect(() => readConfig({ ...production, CELLS: value })).toThrow(/^CELLS is /);
   });
 
-  it.each(['DATABASE_URL', 'CELLS', 'TENON_CONTEXT_KEY_FILE', 'TENON_SIGNING_KEY_FILE'])('%s is needed in production', (variable) => {
-    expect(() => readConfig({ ...production, [variable]: '' })).toThrow(`${variable} is not set`);
-  });
+  it.each(['DATABASE_URL', 'CELLS', 'TENON_CONTEXT_KEY_FILE', 'TENON_SIGNING_KEY_FILE'])(
+    '%s is needed in production',
+    (variable) => {
+      expect(() => readConfig({ ...production, [variable]: '' })).toThrow(`${variable} is not set`);
+    },
+  );
 
   it('never say a password aloud', () => {
-    expect(() => readConfig({ ...production, DATABASE_URL: 'mysql://tenon:hunter2@host/x' })).toThrow(expect.not.objectContaining({ message: expect.stringContaining('hunter2') }));
+    expect(() => readConfig({ ...production, DATABASE_URL: 'mysql://tenon:hunter2@host/x' })).toThrow(
+      expect.not.objectContaining({ message: expect.stringContaining('hunter2') }),
+    );
   });
 
   it('have one row a variable, each with a sentence', () => {

@@ -6,8 +6,12 @@ import { asTenonError, ERRORS, fail, TenonError } from '#schema/errors.ts';
 const root = resolve(import.meta.dirname, '../..');
 const textOf = (folders: string[]) =>
   folders
-    .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(root, folder, file)))
-    .filter((file) => file.endsWith('.ts') && !file.endsWith('schema/errors.ts') && !file.endsWith('schema/errors.test.ts'))
+    .flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(root, folder, file)),
+    )
+    .filter(
+      (file) => file.endsWith('.ts') && !file.endsWith('schema/errors.ts') && !file.endsWith('schema/errors.test.ts'),
+    )
     .map((file) => readFileSync(file, 'utf8'))
     .join('\n');
 

@@ -1,10 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { mintId } from '#schema/ids.ts';
-import { databaseSecret, databaseToken, openContext, parseContextKeys, sealContext, type TenantContext } from '#schema/tenant-context.ts';
+import {
+  databaseSecret,
+  databaseToken,
+  openContext,
+  parseContextKeys,
+  sealContext,
+  type TenantContext,
+} from '#schema/tenant-context.ts';
 
 const file = (signing: string, ...kids: string[]) =>
-  JSON.stringify({ signing, keys: kids.map((kid) => ({ kid, secret: kid.charCodeAt(1).toString(16).padStart(2, '0').repeat(32) })) });
+  JSON.stringify({
+    signing,
+    keys: kids.map((kid) => ({ kid, secret: kid.charCodeAt(1).toString(16).padStart(2, '0').repeat(32) })),
+  });
 const keys = parseContextKeys(file('k1', 'k1'));
 const NOW = Date.UTC(2026, 4, 4);
 const context: TenantContext = {
@@ -43,14 +53,19 @@ describe('an envelope of the tenant context', () => {
     );
   });
 
-  it.each([[''], ['v1'], ['v1.k1.1.x.y.z'], ['a'.repeat(10_000)], ['....'], ['v1.k1.NaN.e30.']])('is refused as %.20s', (text) => {
-    expect(() => openContext(text, keys, NOW)).toThrow(expect.objectContaining({ code: 'UNAUTHENTICATED' }));
-  });
+  it.each([[''], ['v1'], ['v1.k1.1.x.y.z'], ['a'.repeat(10_000)], ['....'], ['v1.k1.NaN.e30.']])(
+    'is refused as %.20s',
+    (text) => {
+      expect(() => openContext(text, keys, NOW)).toThrow(expect.objectContaining({ code: 'UNAUTHENTICATED' }));
+    },
+  );
 
   it('of an older key opens as long as that key is in the file, and no longer', () => {
     const envelope = sealContext(context, keys, NOW);
     expect(openContext(envelope, parseContextKeys(file('k2', 'k2', 'k1')), NOW)).toEqual(context);
-    expect(() => openContext(envelope, parseContextKeys(file('k2', 'k2')), NOW)).toThrow(expect.objectContaining({ code: 'UNAUTHENTICATED' }));
+    expect(() => openContext(envelope, parseContextKeys(file('k2', 'k2')), NOW)).toThrow(
+      expect.objectContaining({ code: 'UNAUTHENTICATED' }),
+    );
   });
 });
 
@@ -74,6 +89,8 @@ describe('a database token', () => {
     expect(mac).toMatch(/^[0-9a-f]{64}$/);
     const secret = databaseSecret(keys.signing).toString('hex');
     const forged = parseContextKeys(JSON.stringify({ signing: 'k1', keys: [{ kid: 'k1', secret }] }));
-    expect(() => openContext(sealContext(context, forged, NOW), keys, NOW)).toThrow(expect.objectContaining({ code: 'UNAUTHENTICATED' }));
+    expect(() => openContext(sealContext(context, forged, NOW), keys, NOW)).toThrow(
+      expect.objectContaining({ code: 'UNAUTHENTICATED' }),
+    );
   });
 });

@@ -1,5 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { ensureRoles, migrateDatabase, setDatabaseRights, type DatabaseKind, type DatabaseRole } from '#kit/database-setup.ts';
+import {
+  ensureRoles,
+  migrateDatabase,
+  setDatabaseRights,
+  type DatabaseKind,
+  type DatabaseRole,
+} from '#kit/database-setup.ts';
 import { openDatabases, type Databases } from '#kit/database.ts';
 import type { CellSettings } from '#schema/config.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
@@ -8,10 +14,20 @@ import { cloneDatabase, databaseUrl, ensureTemplate, withClient, type TestDataba
 
 /** Keys of the tenant context in tests; every template database knows them. */
 export const CONTEXT_KEYS: ContextKeys = parseContextKeys(
-  JSON.stringify({ signing: 'k2', keys: [{ kid: 'k2', secret: '22'.repeat(32) }, { kid: 'k1', secret: '11'.repeat(32) }] }),
+  JSON.stringify({
+    signing: 'k2',
+    keys: [
+      { kid: 'k2', secret: '22'.repeat(32) },
+      { kid: 'k1', secret: '11'.repeat(32) },
+    ],
+  }),
 );
 
-const PASSWORDS: Readonly<Record<DatabaseRole, string>> = { tenon_owner: 'owner', tenon_app: 'app', tenon_worker: 'worker' };
+const PASSWORDS: Readonly<Record<DatabaseRole, string>> = {
+  tenon_owner: 'owner',
+  tenon_app: 'app',
+  tenon_worker: 'worker',
+};
 
 /** The stores of a house: a directory and two cells, each with its tenant and audit database. */
 export interface TestStores {
@@ -28,7 +44,13 @@ export type StoreName = 'directory' | 'eu-1' | 'eu-1 audit' | 'us-1' | 'us-1 aud
 /** Makes the stores of a house, empty and migrated, for the calling test file alone. */
 export async function makeStores(): Promise<TestStores> {
   for (const kind of ['directory', 'cell', 'audit'] as const) await ensureTemplate(kind, (url) => prepare(url, kind));
-  const kinds: Record<StoreName, DatabaseKind> = { directory: 'directory', 'eu-1': 'cell', 'eu-1 audit': 'audit', 'us-1': 'cell', 'us-1 audit': 'audit' };
+  const kinds: Record<StoreName, DatabaseKind> = {
+    directory: 'directory',
+    'eu-1': 'cell',
+    'eu-1 audit': 'audit',
+    'us-1': 'cell',
+    'us-1 audit': 'audit',
+  };
   const databases = new Map<string, TestDatabase>();
   for (const [name, kind] of Object.entries(kinds)) databases.set(name, await cloneOf(kind));
   const url = (store: StoreName, role?: DatabaseRole) => {
@@ -49,7 +71,12 @@ export async function makeStores(): Promise<TestStores> {
     url,
     settingsFor,
     open: (archive = `file:///tmp/tenon-test-${randomBytes(6).toString('hex')}`) =>
-      openDatabases({ ...settingsFor('tenon_app', archive), keys: CONTEXT_KEYS, entities: subgraphs.flatMap(({ entities }) => entities), poolSize: 6 }),
+      openDatabases({
+        ...settingsFor('tenon_app', archive),
+        keys: CONTEXT_KEYS,
+        entities: subgraphs.flatMap(({ entities }) => entities),
+        poolSize: 6,
+      }),
   };
 }
 
@@ -68,7 +95,9 @@ async function cloneOf(kind: DatabaseKind): Promise<TestDatabase> {
 }
 
 async function giveToOwner(url: string): Promise<void> {
-  await withClient(url, (client) => client.query(`alter database ${client.escapeIdentifier(new URL(url).pathname.slice(1))} owner to tenon_owner`));
+  await withClient(url, (client) =>
+    client.query(`alter database ${client.escapeIdentifier(new URL(url).pathname.slice(1))} owner to tenon_owner`),
+  );
 }
 
 function asOwner(url: string): string {

@@ -33,7 +33,11 @@ export interface GraphqlAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly data?: Record<string, never> | null;
-  readonly errors?: readonly { readonly message: string; readonly path?: readonly (string | number)[]; readonly extensions: { readonly code: string; readonly requestId: string } }[];
+  readonly errors?: readonly {
+    readonly message: string;
+    readonly path?: readonly (string | number)[];
+    readonly extensions: { readonly code: string; readonly requestId: string };
+  }[];
   readonly extensions?: Record<string, never>;
 }
 
@@ -57,7 +61,12 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const home = mkdtempSync(join(tmpdir(), 'tenon-house-'));
   const databases = await stores.open(`file://${home}/archive`);
   const config = readConfig({ PORT: '0', TENON_HOME: home, ...options.env });
-  const platform: Platform = { config, databases, clock: options.clock ?? (() => new Date()), publicUrl: 'http://tenon.test' };
+  const platform: Platform = {
+    config,
+    databases,
+    clock: options.clock ?? (() => new Date()),
+    publicUrl: 'http://tenon.test',
+  };
   const served = options.mode === 'remote' ? await serveAll(platform) : null;
   const gateway = await startGateway({
     platform: { ...platform, config: { ...config, subgraphs: served?.addresses ?? 'local' } },
@@ -72,15 +81,37 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     await databases.close();
   });
   const [acme, globex, initech] = await makeDemoTenants(platform);
-  if (acme === undefined || globex === undefined || initech === undefined) throw new Error('there are three demo tenants');
+  if (acme === undefined || globex === undefined || initech === undefined)
+    throw new Error('there are three demo tenants');
   const send: House['fetch'] = (token, path, init = {}) =>
-    fetch(`${gateway.url}${path}`, { ...init, headers: { ...(token === null ? {} : { authorization: `Bearer ${token}` }), ...(init.headers as Record<string, string>) } });
-  return { url: gateway.url, stores, databases, platform, acme, globex, initech, fetch: send, graphql: graphqlOver(send) };
+    fetch(`${gateway.url}${path}`, {
+      ...init,
+      headers: {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        ...(init.headers as Record<string, string>),
+      },
+    });
+  return {
+    url: gateway.url,
+    stores,
+    databases,
+    platform,
+    acme,
+    globex,
+    initech,
+    fetch: send,
+    graphql: graphqlOver(send),
+  };
 }
 
-async function serveAll(platform: Platform): Promise<{ running: RunningSubgraph[]; addresses: Extract<Config['subgraphs'], object> }> {
+async function serveAll(
+  platform: Platform,
+): Promise<{ running: RunningSubgraph[]; addresses: Extract<Config['subgraphs'], object> }> {
   const running = await Promise.all(subgraphs.map((subgraph) => serveSubgraph(subgraph, platform)));
-  return { running, addresses: Object.fromEntries(subgraphs.map(({ name }, index) => [name, running[index]?.url ?? ''])) };
+  return {
+    running,
+    addresses: Object.fromEntries(subgraphs.map(({ name }, index) => [name, running[index]?.url ?? ''])),
+  };
 }
 
 function graphqlOver(send: House['fetch']): House['graphql'] {

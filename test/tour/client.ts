@@ -29,7 +29,11 @@ export interface Answer<Body = unknown> {
 }
 
 /** Sends a request and reads the answer as JSON, or as text where it is none. */
-export async function send<Body>(tour: Tour, path: string, options: { token?: string; method?: string; type?: string; body?: unknown; headers?: Record<string, string> } = {}): Promise<Answer<Body>> {
+export async function send<Body>(
+  tour: Tour,
+  path: string,
+  options: { token?: string; method?: string; type?: string; body?: unknown; headers?: Record<string, string> } = {},
+): Promise<Answer<Body>> {
   const { token, method = options.body === undefined ? 'GET' : 'POST', type = 'application/json', body } = options;
   const response = await fetch(`${tour.url}${path}`, {
     method,
@@ -41,20 +45,30 @@ export async function send<Body>(tour: Tour, path: string, options: { token?: st
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  return { status: response.status, headers: response.headers, body: (/[/+]json(;|$)/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : text) as Body };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (/[/+]json(;|$)/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : text) as Body,
+  };
 }
 
 /** A GraphQL answer. */
 export interface GraphqlBody<Data> {
   readonly data?: Data | null;
   readonly errors?: readonly { readonly message: string; readonly extensions: { readonly code: string } }[];
-  readonly extensions?: { readonly cost?: { readonly requestedQueryCost: number; readonly throttleStatus: { readonly currentlyAvailable: number } } };
+  readonly extensions?: {
+    readonly cost?: {
+      readonly requestedQueryCost: number;
+      readonly throttleStatus: { readonly currentlyAvailable: number };
+    };
+  };
 }
 
 /** Runs a GraphQL operation that must succeed and returns its data. */
 export async function graphql<Data>(tour: Tour, token: string, query: string, variables: object = {}): Promise<Data> {
   const { body } = await send<GraphqlBody<Data>>(tour, '/graphql', { token, body: { query, variables } });
-  if (body.errors !== undefined || body.data == null) throw new Error(`GraphQL: ${JSON.stringify(body.errors ?? body)}`);
+  if (body.errors !== undefined || body.data == null)
+    throw new Error(`GraphQL: ${JSON.stringify(body.errors ?? body)}`);
   return body.data;
 }
 

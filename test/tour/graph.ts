@@ -12,7 +12,12 @@ const FIVE = `query Five {
 /** One query over all five subgraphs: an author of a document is a user, an actor of an event too. */
 export async function federatedQuery(tour: Tour): Promise<void> {
   const alice = tour.found.get('alice-session') ?? '';
-  const { createProject } = await graphql<{ createProject: { project: { id: string } } }>(tour, alice, 'mutation ($name: String!) { createProject(input: { name: $name }) { project { id } } }', { name: `Roadmap ${tour.run}` });
+  const { createProject } = await graphql<{ createProject: { project: { id: string } } }>(
+    tour,
+    alice,
+    'mutation ($name: String!) { createProject(input: { name: $name }) { project { id } } }',
+    { name: `Roadmap ${tour.run}` },
+  );
   const { createDocument } = await graphql<{ createDocument: { document: { id: string } } }>(
     tour,
     alice,
@@ -37,10 +42,22 @@ export async function partnerIsBound(tour: Tour): Promise<void> {
   const file = new URL('../../schema/operations/partner-app.json', import.meta.url);
   const { operations } = JSON.parse(readFileSync(file, 'utf8')) as { operations: { id: string; name: string }[] };
   const documentId = operations.find(({ name }) => name === 'PartnerProjects')?.id;
-  const allowed = await send<GraphqlBody<object>>(tour, '/graphql', { token: partner, body: { documentId, variables: { first: 2 } } });
-  must(allowed.status === 200 && allowed.body.errors === undefined, `the registered operation answered ${allowed.status}`);
-  const own = await send<GraphqlBody<object>>(tour, '/graphql', { token: partner, body: { query: '{ users(first: 1) { edges { cursor } } }' } });
-  const unknown = await send<GraphqlBody<object>>(tour, '/graphql', { token: partner, body: { documentId: 'f'.repeat(64) } });
+  const allowed = await send<GraphqlBody<object>>(tour, '/graphql', {
+    token: partner,
+    body: { documentId, variables: { first: 2 } },
+  });
+  must(
+    allowed.status === 200 && allowed.body.errors === undefined,
+    `the registered operation answered ${allowed.status}`,
+  );
+  const own = await send<GraphqlBody<object>>(tour, '/graphql', {
+    token: partner,
+    body: { query: '{ users(first: 1) { edges { cursor } } }' },
+  });
+  const unknown = await send<GraphqlBody<object>>(tour, '/graphql', {
+    token: partner,
+    body: { documentId: 'f'.repeat(64) },
+  });
   const codes = [own, unknown].map(({ body }) => body.errors?.[0]?.extensions.code);
   must(codes.join() === 'PERSISTED_QUERY_ID_REQUIRED,PERSISTED_QUERY_NOT_IN_LIST', `refusals were ${codes.join()}`);
   tour.say('PartnerProjects by its id -> 200; a document of her own -> 400; an unknown id -> 403');
@@ -48,7 +65,11 @@ export async function partnerIsBound(tour: Tour): Promise<void> {
 
 /** A budget runs out for one tenant, says when to come back, and fills again. */
 export async function budgetRunsOut(tour: Tour): Promise<void> {
-  const spend = () => send<GraphqlBody<object>>(tour, '/graphql', { token: tour.tenants.initech.member, body: { query: 'mutation { createProject(input: { name: "spent" }) { project { id } } }' } });
+  const spend = () =>
+    send<GraphqlBody<object>>(tour, '/graphql', {
+      token: tour.tenants.initech.member,
+      body: { query: 'mutation { createProject(input: { name: "spent" }) { project { id } } }' },
+    });
   let refused: Awaited<ReturnType<typeof spend>> | undefined;
   for (let round = 0; round < 100 && refused === undefined; round++) {
     refused = (await Promise.all(Array.from({ length: 10 }, spend))).find(({ status }) => status === 429);
@@ -56,24 +77,49 @@ export async function budgetRunsOut(tour: Tour): Promise<void> {
   must(refused !== undefined, 'the budget never ran out');
   const retryAfter = Number(refused.headers.get('retry-after'));
   must(retryAfter >= 1, 'there is no Retry-After');
-  must((await send(tour, '/graphql', { token: tour.tenants.globex.member, body: { query: '{ tenant { slug } }' } })).status === 200, 'another tenant was refused too');
+  must(
+    (await send(tour, '/graphql', { token: tour.tenants.globex.member, body: { query: '{ tenant { slug } }' } }))
+      .status === 200,
+    'another tenant was refused too',
+  );
   await until('the refill', retryAfter + 5, async () => ((await spend()).status === 200 ? true : null));
-  tour.say(`initech: 429 THROTTLED, retry-after ${retryAfter} s, ratelimit ${refused.headers.get('ratelimit')}; refilled; globex felt nothing`);
+  tour.say(
+    `initech: 429 THROTTLED, retry-after ${retryAfter} s, ratelimit ${refused.headers.get('ratelimit')}; refilled; globex felt nothing`,
+  );
 }
 
 /** Usage is metered once a key, rated exactly, and lands on a draft invoice with a PDF. */
 export async function usageIsBilled(tour: Tour): Promise<void> {
   const { partner, admin } = tour.tenants.acme;
   const now = new Date();
-  const event = { metric: 'tokens_used', value: 12_345_678, timestamp: now.toISOString(), idempotency: `tour-${tour.run}`, metadata: { model: 'gpt-5', feature: 'chat' } };
-  const first = await send<{ accepted: number; duplicates: number }>(tour, '/v1/usage', { token: partner, body: [event] });
-  const second = await send<{ accepted: number; duplicates: number }>(tour, '/v1/usage', { token: partner, body: [event] });
+  const event = {
+    metric: 'tokens_used',
+    value: 12_345_678,
+    timestamp: now.toISOString(),
+    idempotency: `tour-${tour.run}`,
+    metadata: { model: 'gpt-5', feature: 'chat' },
+  };
+  const first = await send<{ accepted: number; duplicates: number }>(tour, '/v1/usage', {
+    token: partner,
+    body: [event],
+  });
+  const second = await send<{ accepted: number; duplicates: number }>(tour, '/v1/usage', {
+    token: partner,
+    body: [event],
+  });
   const other = await send<{ code: string }>(tour, '/v1/usage', { token: partner, body: [{ ...event, value: 9 }] });
-  must(first.body.accepted === 1 && second.body.duplicates === 1, `accepted ${JSON.stringify(first.body)}, then ${JSON.stringify(second.body)}`);
+  must(
+    first.body.accepted === 1 && second.body.duplicates === 1,
+    `accepted ${JSON.stringify(first.body)}, then ${JSON.stringify(second.body)}`,
+  );
   must(other.body.code === 'IDEMPOTENCY_CONFLICT', `another body under the key answered ${other.status}`);
   const periodStart = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 1)).toISOString();
   const periodEnd = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1)).toISOString();
-  const { draftInvoice } = await graphql<{ draftInvoice: { invoice: { id: string; number: string; lines: { metric: string; quantity: string; amount: string }[] } } }>(
+  const { draftInvoice } = await graphql<{
+    draftInvoice: {
+      invoice: { id: string; number: string; lines: { metric: string; quantity: string; amount: string }[] };
+    };
+  }>(
     tour,
     admin,
     'mutation ($input: DraftInvoiceInput!) { draftInvoice(input: $input) { invoice { id number lines { metric quantity amount } } } }',
@@ -84,5 +130,7 @@ export async function usageIsBilled(tour: Tour): Promise<void> {
   must(line !== undefined, 'the invoice has no line for the tokens');
   const pdf = await send<string>(tour, `/v1/invoices/${invoice.id}/pdf`, { token: admin });
   must(pdf.status === 200 && pdf.body.startsWith('%PDF'), `the PDF answered ${pdf.status}`);
-  tour.say(`${invoice.number}: ${line.quantity} tokens = ${line.amount}; repeated event counted once; PDF of ${pdf.body.length} characters`);
+  tour.say(
+    `${invoice.number}: ${line.quantity} tokens = ${line.amount}; repeated event counted once; PDF of ${pdf.body.length} characters`,
+  );
 }

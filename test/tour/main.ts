@@ -18,19 +18,35 @@ Drives the main job against a running platform (npm start) and prints each step 
   --help                 this text
 Exit code: 0 every step proven, 1 a step failed, 2 used wrongly or nothing answers.`;
 
-const STEPS: readonly { readonly name: string; readonly proves: string; readonly run: (tour: Tour) => Promise<void> }[] = [
+const STEPS: readonly {
+  readonly name: string;
+  readonly proves: string;
+  readonly run: (tour: Tour) => Promise<void>;
+}[] = [
   { name: 'Okta creates a user over SCIM', proves: 'provisioning in the shapes Okta sends', run: oktaProvisions },
   { name: 'Entra creates a user over SCIM', proves: 'provisioning in the shapes Entra sends', run: entraProvisions },
-  { name: 'A pushed group carries a role', proves: 'the identity provider decides who may do what', run: groupCarriesRole },
+  {
+    name: 'A pushed group carries a role',
+    proves: 'the identity provider decides who may do what',
+    run: groupCarriesRole,
+  },
   { name: 'She signs in', proves: 'one-time links, roles in force at once', run: signsIn },
   { name: 'One query over five subgraphs', proves: 'federation: entities cross subgraphs', run: federatedQuery },
-  { name: 'A partner runs her operation and no other', proves: 'persisted operations bound to the credential', run: partnerIsBound },
+  {
+    name: 'A partner runs her operation and no other',
+    proves: 'persisted operations bound to the credential',
+    run: partnerIsBound,
+  },
   { name: 'A budget runs out and refills', proves: 'per-tenant query-cost budgets', run: budgetRunsOut },
   { name: 'Usage becomes a draft invoice', proves: 'metering once a key, exact rating, PDF', run: usageIsBilled },
   { name: 'Whoever leaves is out', proves: 'deactivation ends sessions in the same transaction', run: leaverIsOut },
   { name: 'Every step is in the audit log', proves: 'no change without its event', run: everyStepIsLogged },
   { name: 'The event is sealed and proven', proves: 'archive, signed checkpoint, inclusion proof', run: eventIsSealed },
-  { name: 'Evidence is verified offline', proves: 'integrity and completeness; one changed byte is named', run: evidenceIsVerified },
+  {
+    name: 'Evidence is verified offline',
+    proves: 'integrity and completeness; one changed byte is named',
+    run: evidenceIsVerified,
+  },
 ];
 
 interface Outcome {
@@ -41,7 +57,12 @@ interface Outcome {
 }
 
 async function main(): Promise<number> {
-  const options = { url: { type: 'string' }, credentials: { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean' } } as const;
+  const options = {
+    url: { type: 'string' },
+    credentials: { type: 'string' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean' },
+  } as const;
   const { values } = parseArgs({ options });
   if (values.help === true) return print(USAGE, 0);
   const config = readConfig();
@@ -76,7 +97,9 @@ async function runStep(tour: Omit<Tour, 'say'>, step: (typeof STEPS)[number]): P
 }
 
 function show({ step, proves, passed, facts }: Outcome, number: number): void {
-  process.stdout.write(`${passed ? '✓' : '✗'} ${String(number).padStart(2)}  ${step}\n       proves: ${proves}\n${facts.map((fact) => `       ${fact}\n`).join('')}`);
+  process.stdout.write(
+    `${passed ? '✓' : '✗'} ${String(number).padStart(2)}  ${step}\n       proves: ${proves}\n${facts.map((fact) => `       ${fact}\n`).join('')}`,
+  );
 }
 
 function print(text: string, code: number): number {

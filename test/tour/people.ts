@@ -15,7 +15,9 @@ export async function oktaProvisions(tour: Tour): Promise<void> {
   const { scim } = tour.tenants.acme;
   const userName = `alice.${tour.run}@acme.example`;
   const filter = encodeURIComponent(`userName eq "${userName}"`);
-  const lookup = await send<ScimResource>(tour, `/scim/v2/Users?filter=${filter}&startIndex=1&count=100`, { token: scim });
+  const lookup = await send<ScimResource>(tour, `/scim/v2/Users?filter=${filter}&startIndex=1&count=100`, {
+    token: scim,
+  });
   must(lookup.status === 200 && lookup.body.totalResults === 0, `the look-up answered ${lookup.status}`);
   const created = await send<ScimResource>(tour, '/scim/v2/Users', {
     token: scim,
@@ -69,7 +71,11 @@ export async function entraProvisions(tour: Tour): Promise<void> {
       Operations: [
         { op: 'Add', path: 'name.givenName', value: 'Robert' },
         { op: 'Add', path: 'emails[type eq "work"].value', value: userName },
-        { op: 'Replace', path: 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department', value: 'Refrigeration' },
+        {
+          op: 'Replace',
+          path: 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department',
+          value: 'Refrigeration',
+        },
       ],
     },
   });
@@ -113,7 +119,11 @@ export async function signsIn(tour: Tour): Promise<void> {
     must(again.status === 401, `the second use of the link answered ${again.status}`);
     tour.found.set(`${name}-session`, signedIn.body.token);
   }
-  const { viewer } = await graphql<{ viewer: { user: { userName: string }; scopes: string[] } }>(tour, session(tour, 'alice'), '{ viewer { user { userName } scopes } }');
+  const { viewer } = await graphql<{ viewer: { user: { userName: string }; scopes: string[] } }>(
+    tour,
+    session(tour, 'alice'),
+    '{ viewer { user { userName } scopes } }',
+  );
   must(viewer.scopes.includes('projects:write'), 'the role of the group did not reach her session');
   tour.say(`${viewer.user.userName} is signed in with ${viewer.scopes.length} scopes; the link works once`);
 }

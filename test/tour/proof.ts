@@ -11,8 +11,18 @@ import { graphql, must, send, until, type Tour } from './client.ts';
 
 /** What the steps before must have left in the audit log of acme. */
 const EXPECTED = [
-  'user.provision', 'group.provision', 'group.map_role', 'sign_in_link.create', 'session.create', 'project.create',
-  'document.create', 'document.share', 'operation.refuse', 'usage.record', 'invoice.draft', 'user.deactivate',
+  'user.provision',
+  'group.provision',
+  'group.map_role',
+  'sign_in_link.create',
+  'session.create',
+  'project.create',
+  'document.create',
+  'document.share',
+  'operation.refuse',
+  'usage.record',
+  'invoice.draft',
+  'user.deactivate',
 ];
 
 /** Every step is found in the audit log, written in the transaction of its change. */
@@ -28,7 +38,11 @@ export async function everyStepIsLogged(tour: Tour): Promise<void> {
 }
 
 interface Proven {
-  readonly auditEvent: { readonly seq: number; readonly entry: string; readonly proof: { readonly status: string; readonly treeSize: number | null } };
+  readonly auditEvent: {
+    readonly seq: number;
+    readonly entry: string;
+    readonly proof: { readonly status: string; readonly treeSize: number | null };
+  };
 }
 
 /** The event of the shared document is sealed into the archive, and its proof verifies against the published key. */
@@ -46,15 +60,23 @@ export async function eventIsSealed(tour: Tour): Promise<void> {
   const proven = verifyProof({ proof: proof.body, leaf: entryLeaf(Buffer.from(auditEvent.entry)), verifierKeys });
   must(proven.index === auditEvent.seq, 'the proof is of another entry');
   tour.found.set('key', body.keys[0]?.verifierKey ?? '');
-  tour.say(`entry ${proven.index} of ${proven.checkpoint.size} in ${proven.checkpoint.origin}, root ${Buffer.from(proven.checkpoint.root).toString('hex').slice(0, 16)}...`);
+  tour.say(
+    `entry ${proven.index} of ${proven.checkpoint.size} in ${proven.checkpoint.origin}, root ${Buffer.from(proven.checkpoint.root).toString('hex').slice(0, 16)}...`,
+  );
 }
 
 /** Evidence packs are built, downloaded and verified offline; one changed byte is found and named. */
 export async function evidenceIsVerified(tour: Tour): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'tenon-tour-'));
   try {
-    const window = { from: new Date(Date.now() - 24 * 3_600_000).toISOString(), to: new Date(Date.now() + 3_600_000).toISOString() };
-    for (const request of [{ kind: 'soc2', ...window }, { kind: 'gdpr_access', ...window, subject: tour.found.get('alice') }]) {
+    const window = {
+      from: new Date(Date.now() - 24 * 3_600_000).toISOString(),
+      to: new Date(Date.now() + 3_600_000).toISOString(),
+    };
+    for (const request of [
+      { kind: 'soc2', ...window },
+      { kind: 'gdpr_access', ...window, subject: tour.found.get('alice') },
+    ]) {
       const file = join(folder, `${request.kind}.zip`);
       writeFileSync(file, await buildPack(tour, request));
       const verdict = verify(tour, file);
@@ -72,11 +94,15 @@ async function buildPack(tour: Tour, request: object): Promise<Buffer> {
   const asked = await send<{ id: string }>(tour, '/v1/evidence', { token: admin, body: request });
   must(asked.status < 300, `the request answered ${asked.status}: ${JSON.stringify(asked.body)}`);
   await until('the pack', 90, async () => {
-    const { body } = await send<{ state: string; failure?: string }>(tour, `/v1/evidence/${asked.body.id}`, { token: admin });
+    const { body } = await send<{ state: string; failure?: string }>(tour, `/v1/evidence/${asked.body.id}`, {
+      token: admin,
+    });
     must(body.state.toLowerCase() !== 'failed', `the pack failed: ${body.failure}`);
     return body.state.toLowerCase() === 'ready' ? true : null;
   });
-  const response = await fetch(`${tour.url}/v1/evidence/${asked.body.id}/pack.zip`, { headers: { authorization: `Bearer ${admin}` } });
+  const response = await fetch(`${tour.url}/v1/evidence/${asked.body.id}/pack.zip`, {
+    headers: { authorization: `Bearer ${admin}` },
+  });
   must(response.status === 200, `the download answered ${response.status}`);
   return Buffer.from(await response.arrayBuffer());
 }
@@ -100,12 +126,21 @@ async function changeOneByte(tour: Tour, folder: string): Promise<void> {
 
 function verify(tour: Tour, path: string): { code: number | null; text: string } {
   const program = fileURLToPath(new URL('../../compliance/tenon.ts', import.meta.url));
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', program, 'verify', path, '--key', tour.found.get('key') ?? ''], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', program, 'verify', path, '--key', tour.found.get('key') ?? ''],
+    { encoding: 'utf8' },
+  );
   return { code: status, text: `${stdout}${stderr}` };
 }
 
 function lines(text: string, count: number): string {
-  return text.trim().split('\n').slice(0, count).map((line) => line.trim()).join('; ');
+  return text
+    .trim()
+    .split('\n')
+    .slice(0, count)
+    .map((line) => line.trim())
+    .join('; ');
 }
 
 /** Unpacks a zip that this tour had built itself. */

@@ -13,7 +13,9 @@ beforeAll(async () => {
 
 describe('an auditor, who has no right to projects,', () => {
   it('reads none', async () => {
-    const answer = await house.graphql(house.acme.auditor, 'query ($id: ID!) { project(id: $id) { name } }', { id: project });
+    const answer = await house.graphql(house.acme.auditor, 'query ($id: ID!) { project(id: $id) { name } }', {
+      id: project,
+    });
     expect([answer.data, answer.errors?.[0]?.extensions.code]).toEqual([{ project: null }, 'FORBIDDEN']);
   });
 

@@ -14,11 +14,17 @@ beforeAll(async () => {
 describe("another tenant's projects and documents", () => {
   it.each(['globex', 'initech'] as const)('look like nothing to %s, in another cell or in the same', async (other) => {
     const token = house[other].member;
-    const read = await house.graphql(token, 'query ($id: ID!) { project(id: $id) { name } projects(first: 100) { edges { node { id } } } }', { id: project });
+    const read = await house.graphql(
+      token,
+      'query ($id: ID!) { project(id: $id) { name } projects(first: 100) { edges { node { id } } } }',
+      { id: project },
+    );
     expect(read.data).toEqual({ project: null, projects: { edges: [] } });
     const entity = await house.graphql(token, CREATE_DOCUMENT, { input: { projectId: project, name: 'mine' } });
     expect(entity.errors?.[0]?.extensions.code).toBe('NOT_FOUND');
-    const share = await house.graphql(token, SHARE_DOCUMENT, { input: { documentId: document, to: 'eve@evil.example', permission: 'EDIT' } });
+    const share = await house.graphql(token, SHARE_DOCUMENT, {
+      input: { documentId: document, to: 'eve@evil.example', permission: 'EDIT' },
+    });
     expect(share.errors?.[0]?.extensions.code).toBe('NOT_FOUND');
   });
 
@@ -26,7 +32,9 @@ describe("another tenant's projects and documents", () => {
     const never = project.replace(/.{4}$/, '0000');
     const answers = [];
     for (const projectId of [project, never]) {
-      const { errors } = await house.graphql(house.initech.member, CREATE_DOCUMENT, { input: { projectId, name: 'mine' } });
+      const { errors } = await house.graphql(house.initech.member, CREATE_DOCUMENT, {
+        input: { projectId, name: 'mine' },
+      });
       answers.push(errors?.map(({ message, extensions }) => [message, extensions.code]));
     }
     expect(answers[0]).toEqual(answers[1]);
@@ -38,6 +46,8 @@ describe("another tenant's projects and documents", () => {
       'query ($id: ID!) { project(id: $id) { documents(first: 5) { edges { node { id name } } } } }',
       { id: project },
     );
-    expect(answer.data).toEqual({ project: { documents: { edges: [{ node: { id: document, name: 'Secret plan' } }] } } });
+    expect(answer.data).toEqual({
+      project: { documents: { edges: [{ node: { id: document, name: 'Secret plan' } }] } },
+    });
   });
 });

@@ -11,7 +11,8 @@ beforeAll(async () => {
 describe('projects', () => {
   it('come newest first, in pages that neither repeat nor skip', async () => {
     const made: string[] = [];
-    for (let number = 0; number < 7; number++) made.push(await createProject(house, house.globex.member, `Project ${number}`));
+    for (let number = 0; number < 7; number++)
+      made.push(await createProject(house, house.globex.member, `Project ${number}`));
     const seen: string[] = [];
     let after: string | null = null;
     do {
@@ -20,7 +21,11 @@ describe('projects', () => {
         'query ($after: String) { projects(first: 3, after: $after) { edges { node { id } } pageInfo { hasNextPage endCursor } } }',
         { after },
       );
-      const page = (answer.data as unknown as { projects: { edges: { node: { id: string } }[]; pageInfo: { hasNextPage: boolean; endCursor: string } } }).projects;
+      const page = (
+        answer.data as unknown as {
+          projects: { edges: { node: { id: string } }[]; pageInfo: { hasNextPage: boolean; endCursor: string } };
+        }
+      ).projects;
       seen.push(...page.edges.map(({ node }) => node.id));
       after = page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;
     } while (after !== null);
@@ -37,7 +42,9 @@ describe('documents', () => {
       'query ($id: ID!) { project(id: $id) { documents(first: 5) { edges { node { name author { userName } } } } } }',
       { id: project },
     );
-    expect(answer.data).toEqual({ project: { documents: { edges: [{ node: { name: 'Q1 plan', author: { userName: 'mia@acme.example' } } }] } } });
+    expect(answer.data).toEqual({
+      project: { documents: { edges: [{ node: { name: 'Q1 plan', author: { userName: 'mia@acme.example' } } }] } },
+    });
   });
 
   it('shared with an address write exactly the event of the audit log', async () => {
@@ -46,7 +53,10 @@ describe('documents', () => {
     const answer = await house.fetch(house.acme.member, '/graphql', {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'user-agent': 'vitest', 'x-request-id': 'req_share' },
-      body: JSON.stringify({ query: SHARE_DOCUMENT, variables: { input: { documentId: document, to: 'bob@vendor.example', permission: 'COMMENT' } } }),
+      body: JSON.stringify({
+        query: SHARE_DOCUMENT,
+        variables: { input: { documentId: document, to: 'bob@vendor.example', permission: 'COMMENT' } },
+      }),
     });
     const body = (await answer.json()) as { data: { shareDocument: { auditEventId: string; share: object } } };
     expect(body.data.shareDocument.share).toEqual({ recipient: 'bob@vendor.example', permission: 'COMMENT' });
@@ -67,8 +77,12 @@ describe('documents', () => {
   it('shared twice with the same address, in whatever case, are refused the second time', async () => {
     const project = await createProject(house, house.acme.member, 'Twice');
     const documentId = await createDocument(house, house.acme.member, { projectId: project, name: 'Once' });
-    await house.graphql(house.acme.member, SHARE_DOCUMENT, { input: { documentId, to: 'ann@vendor.example', permission: 'VIEW' } });
-    const again = await house.graphql(house.acme.member, SHARE_DOCUMENT, { input: { documentId, to: 'ANN@vendor.example', permission: 'EDIT' } });
+    await house.graphql(house.acme.member, SHARE_DOCUMENT, {
+      input: { documentId, to: 'ann@vendor.example', permission: 'VIEW' },
+    });
+    const again = await house.graphql(house.acme.member, SHARE_DOCUMENT, {
+      input: { documentId, to: 'ANN@vendor.example', permission: 'EDIT' },
+    });
     expect(again.errors?.[0]?.extensions.code).toBe('UNIQUENESS');
   });
 });
