@@ -1,0 +1,39 @@
+import type { Measured } from './measure.ts';
+
+/** How long and how a benchmark runs. */
+export interface BenchmarkOptions {
+  /** Rounds that every case is measured in; medians and ranges are over them. */
+  readonly rounds: number;
+  /** Folder that a CPU profile of every server is written to; figures taken with it are not to be quoted. */
+  readonly profileFolder: string | null;
+  readonly say: (line: string) => void;
+}
+
+/** One question put to all targets. The first is what is judged; the others, the leanest last, are what it is held against. */
+export interface Case {
+  readonly name: string;
+  readonly targets: readonly Measured[];
+}
+
+/** A promise about a ratio, and what was found. */
+export interface Bar {
+  readonly promise: string;
+  readonly limit: number;
+  /** The worst median among the cases that the promise is about. */
+  readonly found: number;
+  readonly held: boolean;
+}
+
+/** What a benchmark found. */
+export interface Findings {
+  readonly cases: readonly Case[];
+  readonly bar: Bar | null;
+}
+
+/** A benchmark by name. */
+export interface Benchmark {
+  readonly name: string;
+  /** The question it answers, in one line. */
+  readonly asks: string;
+  readonly run: (options: BenchmarkOptions) => Promise<Findings>;
+}

@@ -1,0 +1,66 @@
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
+import { gateway } from './gateway.ts';
+import { isolation } from './isolation.ts';
+import { conditions, tableOf } from './report.ts';
+
+// Measures what the platform costs, in ratios that a busy machine does not spoil; README.md says how to read them.
+
+const BENCHMARKS: readonly Benchmark[] = [gateway, isolation];
+
+const USAGE = `usage: npm run bench [-- name ...] [-- options]
+
+${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(12)}${asks}`).join('\n')}
+
+  --rounds <n>         rounds of every case, 3 to 100 (default: 7)
+  --profile <folder>   writes a CPU profile of every server; its figures are not to be quoted
+  --json               one JSON document instead of tables
+  --help               this text
+Exit code: 0 measured and every promise held, 1 one was not held, 2 used wrongly.`;
+
+const FLAGS = {
+  rounds: { type: 'string' },
+  profile: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean' },
+} as const;
+
+async function main(): Promise<number> {
+  const { values, positionals } = readArguments();
+  if (values.help === true) return print(USAGE, 0);
+  const chosen = BENCHMARKS.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+  const rounds = Number(values.rounds ?? 7);
+  const known = positionals.every((name) => BENCHMARKS.some((benchmark) => benchmark.name === name));
+  if (!known || !Number.isInteger(rounds) || rounds < 3 || rounds > 100) return print(USAGE, 2);
+  const options: BenchmarkOptions = {
+    rounds,
+    profileFolder: values.profile === undefined ? null : resolve(values.profile),
+    say: (line) => void process.stderr.write(`${line}\n`),
+  };
+  const results: { benchmark: string; conditions: ReturnType<typeof conditions>; findings: Findings }[] = [];
+  for (const benchmark of chosen) {
+    const findings = await benchmark.run(options);
+    const result = { benchmark: benchmark.name, conditions: conditions(options), findings };
+    results.push(result);
+    if (values.json !== true) print(`${tableOf(benchmark.name, findings, result.conditions)}\n`, 0);
+  }
+  const code = results.every(({ findings }) => findings.bar?.held !== false) ? 0 : 1;
+  return values.json === true ? print(JSON.stringify(results, null, 2), code) : code;
+}
+
+function readArguments() {
+  try {
+    return parseArgs({ options: FLAGS, allowPositionals: true });
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    return process.exit(print(USAGE, 2));
+  }
+}
+
+function print(text: string, code: number): number {
+  process.stdout.write(`${text}\n`);
+  return code;
+}
+
+process.exitCode = await main();

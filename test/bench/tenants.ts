@@ -1,0 +1,96 @@
+import { issueCredential } from '#kit/credential.ts';
+import { inTenant } from '#kit/database.ts';
+import { requestContext } from '#kit/request-context.ts';
+import { mintId, uuidOf } from '#schema/ids.ts';
+import { makeDemoTenants } from '#subgraphs';
+import { systemOrigin } from '../../subgraphs/tenants/operator.ts';
+import { provisionTenant } from '../../subgraphs/tenants/provisioning.ts';
+import type { BenchStores } from './stores.ts';
+
+/** A tenant that requests are measured in. */
+export interface BenchTenant {
+  readonly id: string;
+  /** A session of her administrator. */
+  readonly token: string;
+  /** The project with documents in it. */
+  readonly projectId: string;
+}
+
+/** The database of the cell that all of them live in. */
+export const CELL_DATABASE = 'cell_eu_1';
+/** The schema beside the platform's with the same rows and no row-level security. */
+export const PLAIN_SCHEMA = 'plain';
+
+/**
+ * So many that the budget of each, which refills at 1000 points a second, never stands in the way of a load that goes
+ * round them all.
+ */
+const TENANTS = 40;
+const PROJECTS = 50;
+const DOCUMENTS = 10;
+const AUTHORS = 3;
+const DAY_MS = 24 * 3_600_000;
+
+/** Makes the tenants with 50 projects each, beside the demo tenants, and copies their rows to the plain schema. */
+export async function makeBenchTenants(stores: BenchStores): Promise<BenchTenant[]> {
+  await makeDemoTenants(stores.platform);
+  const tenants: BenchTenant[] = [];
+  for (let number = 1; number <= TENANTS; number++) tenants.push(await makeTenant(stores, number));
+  await stores.asSuperuser(CELL_DATABASE, PLAIN_COPY);
+  return tenants;
+}
+
+async function makeTenant({ platform }: BenchStores, number: number): Promise<BenchTenant> {
+  const slug = `bench-${number}`;
+  const { context, adminUserId } = await provisionTenant(
+    platform,
+    {
+      slug,
+      name: slug,
+      tier: 'ENTERPRISE_PLUS',
+      region: 'eu',
+      adminEmail: `admin@${slug}.example`,
+      adminName: 'Ada Admin',
+      state: 'active',
+    },
+    systemOrigin('bench', mintId('req')),
+  );
+  const projectId = mintId('prj');
+  const token = await inTenant(requestContext(platform, context), async (tx) => {
+    await tx.query(
+      `insert into users (id, user_name, display_name) select gen_random_uuid(), 'author-' || n, 'Author ' || n from generate_series(1, $1::int) n`,
+      [AUTHORS],
+    );
+    await tx.query(
+      `insert into projects (id, name) select gen_random_uuid(), 'Project ' || n from generate_series(2, $1::int) n`,
+      [PROJECTS],
+    );
+    await tx.query(`insert into projects (id, name) values ($1, 'Project 1')`, [uuidOf('prj', projectId)]);
+    await tx.query(
+      `insert into documents (id, project_id, name, author_id)
+       select gen_random_uuid(), $1, 'Document ' || n, (select id from users where user_name = 'author-' || (1 + n % $3::int))
+         from generate_series(1, $2::int) n`,
+      [uuidOf('prj', projectId), DOCUMENTS, AUTHORS],
+    );
+    const expiresAt = new Date(platform.clock().getTime() + DAY_MS);
+    return (
+      await issueCredential(tx, context.tenant, { kind: 'session', userId: adminUserId, name: 'bench', expiresAt })
+    ).token;
+  });
+  return { id: context.tenant, token, projectId };
+}
+
+/** The same indexes begin with the tenant there too, as a careful author without row-level security makes them. */
+const PLAIN_COPY = `
+create schema ${PLAIN_SCHEMA};
+grant usage on schema ${PLAIN_SCHEMA} to tenon_app;
+${['users', 'projects', 'documents']
+  .map(
+    (table) => `
+create table ${PLAIN_SCHEMA}.${table} (like app.${table} including indexes including constraints);
+insert into ${PLAIN_SCHEMA}.${table} select * from app.${table};
+grant select on ${PLAIN_SCHEMA}.${table} to tenon_app;`,
+  )
+  .join('')}
+analyze;
+`;
