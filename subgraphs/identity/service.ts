@@ -1,6 +1,6 @@
 import { In } from 'typeorm';
 import { newestFirst, pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
-import { inTenant, type TenantTransaction } from '#kit/database.ts';
+import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
@@ -19,20 +19,20 @@ export async function viewer(ctx: RequestContext): Promise<Viewer> {
 /** Returns the tenant's people among the ids. */
 export async function findUsers(ctx: RequestContext, ids: readonly string[]): Promise<User[]> {
   const known = ids.filter((id) => uuidOrNull('usr', id) !== null);
-  return inTenant(ctx, ({ manager }) => manager.findBy(User, { id: In(known) }));
+  return inTenantOnce(ctx, ({ manager }) => manager.findBy(User, { id: In(known) }));
 }
 
 /** Returns the tenant's groups among the ids. */
 export async function findGroups(ctx: RequestContext, ids: readonly string[]): Promise<Group[]> {
   const known = ids.filter((id) => uuidOrNull('grp', id) !== null);
-  return inTenant(ctx, ({ manager }) => manager.findBy(Group, { id: In(known) }));
+  return inTenantOnce(ctx, ({ manager }) => manager.findBy(Group, { id: In(known) }));
 }
 
 /** Returns a page of the tenant's people, newest first; inactive ones too. */
 export async function listUsers(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<User>> {
   const request = pageRequest(args);
   return pageOf(
-    await inTenant(ctx, ({ manager }) =>
+    await inTenantOnce(ctx, ({ manager }) =>
       newestFirst(manager.createQueryBuilder(User, 'row'), request, 'usr').getMany(),
     ),
     request,
@@ -43,7 +43,7 @@ export async function listUsers(ctx: RequestContext, args: ConnectionArgs): Prom
 export async function listGroups(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<Group>> {
   const request = pageRequest(args);
   return pageOf(
-    await inTenant(ctx, ({ manager }) =>
+    await inTenantOnce(ctx, ({ manager }) =>
       newestFirst(manager.createQueryBuilder(Group, 'row'), request, 'grp').getMany(),
     ),
     request,
@@ -53,7 +53,7 @@ export async function listGroups(ctx: RequestContext, args: ConnectionArgs): Pro
 /** Returns a page of a group's members. */
 export async function listMembers(ctx: RequestContext, group: Group, args: ConnectionArgs): Promise<Connection<User>> {
   const request = pageRequest(args);
-  const rows = await inTenant(ctx, ({ manager }) =>
+  const rows = await inTenantOnce(ctx, ({ manager }) =>
     newestFirst(manager.createQueryBuilder(User, 'row'), request, 'usr')
       .andWhere('row.id in (select user_id from group_members where group_id = :group)', {
         group: uuidOf('grp', group.id),
@@ -65,7 +65,7 @@ export async function listMembers(ctx: RequestContext, group: Group, args: Conne
 
 /** Returns the groups that a person is in, by name. */
 export async function groupsOf(ctx: RequestContext, user: User): Promise<Group[]> {
-  return inTenant(ctx, ({ manager }) =>
+  return inTenantOnce(ctx, ({ manager }) =>
     manager
       .createQueryBuilder(Group, 'row')
       .where('row.id in (select group_id from group_members where user_id = :user)', { user: uuidOf('usr', user.id) })

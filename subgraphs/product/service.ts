@@ -1,6 +1,6 @@
 import { In } from 'typeorm';
 import { newestFirst, pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
-import { inTenant, type TenantTransaction } from '#kit/database.ts';
+import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
@@ -11,7 +11,7 @@ import { Document, DocumentShare, Project } from './model.ts';
 /** Returns a page of the tenant's projects, newest first. */
 export async function listProjects(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<Project>> {
   const request = pageRequest(args);
-  const rows = await inTenant(ctx, ({ manager }) =>
+  const rows = await inTenantOnce(ctx, ({ manager }) =>
     newestFirst(manager.createQueryBuilder(Project, 'row'), request, 'prj').getMany(),
   );
   return pageOf(rows, request);
@@ -26,7 +26,7 @@ export async function findProject(ctx: RequestContext, id: string): Promise<Proj
 /** Returns the tenant's projects among the ids. */
 export async function findProjects(ctx: RequestContext, ids: readonly string[]): Promise<Project[]> {
   const known = ids.filter((id) => uuidOrNull('prj', id) !== null);
-  return inTenant(ctx, ({ manager }) => manager.findBy(Project, { id: In(known) }));
+  return inTenantOnce(ctx, ({ manager }) => manager.findBy(Project, { id: In(known) }));
 }
 
 /** Returns a page of a project's documents, newest first. */
@@ -36,7 +36,7 @@ export async function listDocuments(
   args: ConnectionArgs,
 ): Promise<Connection<Document>> {
   const request = pageRequest(args);
-  const rows = await inTenant(ctx, ({ manager }) =>
+  const rows = await inTenantOnce(ctx, ({ manager }) =>
     newestFirst(manager.createQueryBuilder(Document, 'row'), request, 'doc')
       .andWhere('row.projectId = :project', { project: uuidOf('prj', projectId) })
       .getMany(),
@@ -47,7 +47,7 @@ export async function listDocuments(
 /** Returns the tenant's documents among the ids. */
 export async function findDocuments(ctx: RequestContext, ids: readonly string[]): Promise<Document[]> {
   const known = ids.filter((id) => uuidOrNull('doc', id) !== null);
-  return inTenant(ctx, ({ manager }) => manager.findBy(Document, { id: In(known) }));
+  return inTenantOnce(ctx, ({ manager }) => manager.findBy(Document, { id: In(known) }));
 }
 
 /** Creates a project and its audit event in one transaction. */
