@@ -1,4 +1,3 @@
-import type { ApolloGateway } from '@apollo/gateway';
 import type { FastifyInstance } from 'fastify';
 import type { GraphQLSchema } from 'graphql';
 import type { Subgraph } from '#kit/define-subgraph.ts';
@@ -10,6 +9,7 @@ import { TenonError } from '#schema/errors.ts';
 import { readCostSchema, type CostSchema } from './cost-schema.ts';
 import { recordRefusal, type RefusalLog } from './decisions.ts';
 import { mountGraphql, newApolloServer } from './graphql-endpoint.ts';
+import type { GatewayParts } from './gateway-parts.ts';
 import { mountHealth } from './health.ts';
 import { newGatewayMetrics, type GatewayMetrics } from './metrics.ts';
 import { loadPersistedOperations, type PersistedOperations } from './persisted-operations.ts';
@@ -18,7 +18,7 @@ import { localLink, remoteLink, type RemoteLink } from './subgraph-link.ts';
 import { newGateway } from './supergraph.ts';
 import { newRedisBuckets } from './redis-buckets.ts';
 import { newTenantBuckets, type TenantBudgets } from './token-bucket.ts';
-import { OPERATION_LIMITS, type QueryBudget } from './use-query-budget.ts';
+import { OPERATION_LIMITS } from './use-query-budget.ts';
 import { useTenancy } from './use-tenancy.ts';
 
 /** What a gateway is composed of. */
@@ -30,18 +30,6 @@ export interface GatewayOptions {
   readonly operationsFolder: string;
   /** The verification key of checkpoints and evidence, as `/.well-known/tenon/keys` shows it. */
   readonly verifierKey: string;
-}
-
-/** What the steps of a request share for the life of the process. */
-export interface GatewayParts {
-  readonly platform: Platform;
-  readonly gateway: ApolloGateway;
-  readonly budget: QueryBudget;
-  readonly refusals: RefusalLog;
-  readonly operations: () => PersistedOperations;
-  /** Reads the manifests again and checks them against the supergraph that is loaded now. */
-  readonly loadOperations: () => Promise<void>;
-  readonly metrics: GatewayMetrics;
 }
 
 /** A gateway that answers. */
