@@ -3,6 +3,7 @@ import type { FieldNode, GraphQLField, GraphQLInputType } from 'graphql';
 import { fail } from '#schema/errors.ts';
 import { argumentCoordinate } from './cost-schema.ts';
 import type { CostSchema, ListSize } from './cost-schema.ts';
+import { isObject } from './json-object.ts';
 
 /** One field with the arguments that an operation gives it, variables put in; absent variables are absent arguments. */
 export interface FieldCall {
@@ -129,8 +130,4 @@ function sizeOf(value: unknown): number | null {
 
 function isSet(value: unknown): boolean {
   return value !== undefined && value !== null;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { fail } from '#schema/errors.ts';
+import { isObject } from './json-object.ts';
 
 /** A GraphQL request as GraphQL-over-HTTP writes it, before its parts are checked. */
 export interface GraphqlRequest {
@@ -13,11 +14,6 @@ const JSON_TYPES = /^(application\/json|application\/graphql\+json)\s*(;|$)/i;
 /** Returns the parameters of a GraphQL request: the JSON body of a POST, or the query string of a GET. */
 export function readGraphqlRequest(req: FastifyRequest): Record<string, unknown> {
   return req.method === 'GET' ? readParameters(req.query as Record<string, unknown>) : readBody(req);
-}
-
-/** True for a JSON object; not for null and not for a list. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function readBody(req: FastifyRequest): Record<string, unknown> {

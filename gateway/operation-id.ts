@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { fail } from '#schema/errors.ts';
+import { isObject } from './json-object.ts';
 
 /** How a request names its operation instead of sending it. */
 export interface OperationId {
@@ -89,8 +90,4 @@ function given(object: Readonly<Record<string, unknown>>, name: string): unknown
 
 function refuse(hint: string): never {
   return fail('BAD_REQUEST', 'operation id cannot be read', { hint });
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

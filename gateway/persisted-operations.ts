@@ -5,6 +5,7 @@ import type { DefinitionNode, DocumentNode, GraphQLSchema } from 'graphql';
 import objectHash from 'object-hash';
 import { fail } from '#schema/errors.ts';
 import { isSha256Key, operationKey, sha256Hex } from './operation-id.ts';
+import { isObject } from './json-object.ts';
 
 /** One operation that a client may run by its id. */
 export interface PersistedOperation {
@@ -167,8 +168,4 @@ function fingerprintOf(byClient: ReadonlyMap<string, ReadonlyMap<string, Persist
 function refuse(where: { file: string; id?: string }, reason: string, cause?: unknown): never {
   const operation = where.id === undefined ? '' : `: operation ${JSON.stringify(where.id.slice(0, 100))}`;
   return fail('INTERNAL_SERVER_ERROR', `persisted operations: ${where.file}${operation}: ${reason}`, { cause });
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

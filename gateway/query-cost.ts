@@ -12,6 +12,7 @@ import type { Variables } from './cost-arguments.ts';
 import type { CostSchema } from './cost-schema.ts';
 import { groupOf, objectWeight, planFields, possibleTypes, spend } from './cost-selection.ts';
 import type { CostRun, PlannedField, SelectionGroup } from './cost-selection.ts';
+import { isObject } from './json-object.ts';
 
 /** A validated operation and what its cost depends on. */
 export interface CostInput {
@@ -303,8 +304,4 @@ function wholePoints(cost: number): number {
 
 function ownValue(object: Readonly<Record<string, unknown>>, key: string): unknown {
   return Object.hasOwn(object, key) ? object[key] : undefined;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -88,7 +88,7 @@ function gatewayParts(options: GatewayOptions, { links, metrics, budgets }: Shar
     options.supergraphSdl,
     (name) => links.get(name) ?? local.get(name) ?? unknownSubgraph(name),
   );
-  let costs: CostSchema = readCostSchema(options.supergraphSdl);
+  let costs: CostSchema | undefined;
   let schema: GraphQLSchema | undefined;
   let operations: PersistedOperations | undefined;
   const refusals: RefusalLog = new Map();
@@ -112,7 +112,7 @@ function gatewayParts(options: GatewayOptions, { links, metrics, budgets }: Shar
     budget: {
       buckets: budgets,
       limits: OPERATION_LIMITS,
-      costs: () => costs,
+      costs: () => costs ?? unavailable('the supergraph is not loaded'),
       nowMs: () => performance.now(),
       onThrottled: (ctx) => recordRefusal(refusals, ctx.request, { action: 'request.throttle', code: 'THROTTLED' }),
     },
@@ -120,21 +120,27 @@ function gatewayParts(options: GatewayOptions, { links, metrics, budgets }: Shar
 }
 
 function remoteLinks({ config }: Platform): Map<string, RemoteLink> {
-  const addresses = config.subgraphs === 'local' ? {} : config.subgraphs;
   return new Map(
-    Object.entries(addresses).map(([name, url]) => [name, remoteLink({ url, timeoutMs: config.requestTimeoutMs })]),
+    Object.entries(remoteAddresses(config)).map(([name, url]) => [
+      name,
+      remoteLink({ url, timeoutMs: config.requestTimeoutMs }),
+    ]),
   );
 }
 
 /** The REST doors of the subgraphs: those in this process are entered here, the others through their own server. */
 function mountSubgraphRoutes(server: FastifyInstance, { platform, subgraphs }: GatewayOptions): void {
   const contextOf: Parameters<typeof mountRoutes>[2]['contextOf'] = (req, origin) => useTenancy(platform, req, origin);
-  const remote = platform.config.subgraphs === 'local' ? {} : platform.config.subgraphs;
+  const remote = remoteAddresses(platform.config);
   for (const subgraph of subgraphs) {
     const url = remote[subgraph.name];
     if (url === undefined) mountRoutes(server, subgraph.routes ?? [], { platform, contextOf });
     else mountRemoteRoutes(server, subgraph.routes ?? [], { platform, contextOf, url });
   }
+}
+
+function remoteAddresses({ subgraphs }: Config): Readonly<Record<string, string>> {
+  return subgraphs === 'local' ? {} : subgraphs;
 }
 
 function unknownSubgraph(name: string): never {

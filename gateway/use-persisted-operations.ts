@@ -1,6 +1,7 @@
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
-import { isObject, type GraphqlRequest } from './graphql-request.ts';
+import type { GraphqlRequest } from './graphql-request.ts';
+import { isObject } from './json-object.ts';
 import { readOperationId } from './operation-id.ts';
 import type { PersistedOperations } from './persisted-operations.ts';
 

@@ -3,11 +3,11 @@ import pg from 'pg';
 import { auditActions } from '#kit/audit-actions.ts';
 import { DATABASE_KINDS, sqlPath } from '#kit/database-setup.ts';
 import { migrationStatus, type AppliedMigration } from '#kit/migrations.ts';
-import { fail } from '#schema/errors.ts';
 import type { Collection, CollectionScope, Collector, ControlException, ControlFinding } from './collector.ts';
 import { isWithin, writeFromLog } from './log-population.ts';
 import type { Population } from './population.ts';
 import { cellText, type Row } from './table.ts';
+import { withEvidenceClient } from './evidence-client.ts';
 
 /** E5: which changes the stores and the interface have seen, and which state they are in. */
 export const change: Collector = {
@@ -119,22 +119,11 @@ async function readSeries({ cell }: CollectionScope): Promise<Series[] | null> {
 }
 
 async function readStatus(url: string, series: string): Promise<Pick<Series, 'applied' | 'pending' | 'fault'> | null> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'tenon-evidence',
-    statement_timeout: 60_000,
-  });
-  client.on('error', () => undefined);
-  await client
-    .connect()
-    .catch((cause: unknown) => fail('SERVICE_UNAVAILABLE', 'the database cannot be reached', { cause }));
   try {
-    return await migrationStatus({ client, folder: sqlPath(series) });
+    return await withEvidenceClient(url, (client) => migrationStatus({ client, folder: sqlPath(series) }));
   } catch (error) {
     if (error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE) return null;
     throw error;
-  } finally {
-    await client.end();
   }
 }
 

@@ -1,4 +1,3 @@
-import pg from 'pg';
 import { CATALOG_RULES, lintSnapshot } from '#kit/catalog-lint.ts';
 import {
   catalogFingerprint,
@@ -7,9 +6,9 @@ import {
   type CatalogSnapshot,
   type Privilege,
 } from '#kit/catalog-snapshot.ts';
-import { fail } from '#schema/errors.ts';
 import type { Collection, CollectionScope, Collector, ControlException, ControlFinding } from './collector.ts';
 import type { Row } from './table.ts';
+import { withEvidenceClient } from './evidence-client.ts';
 
 /** E1: whether the databases themselves keep tenants apart, read from their catalogs. */
 export const isolation: Collector = {
@@ -88,21 +87,8 @@ function controlsOf(catalogs: readonly JudgedCatalog[], exceptions: readonly Con
   }));
 }
 
-async function readSnapshot(url: string): Promise<CatalogSnapshot> {
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: 'tenon-evidence',
-    statement_timeout: 60_000,
-  });
-  client.on('error', () => undefined);
-  await client
-    .connect()
-    .catch((cause: unknown) => fail('SERVICE_UNAVAILABLE', 'the database cannot be reached', { cause }));
-  try {
-    return await snapshotCatalog(client);
-  } finally {
-    await client.end();
-  }
+function readSnapshot(url: string): Promise<CatalogSnapshot> {
+  return withEvidenceClient(url, snapshotCatalog);
 }
 
 function judge(database: JudgedCatalog['database'], catalog: CatalogSnapshot): JudgedCatalog {

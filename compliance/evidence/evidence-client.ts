@@ -1,0 +1,26 @@
+import pg from 'pg';
+import { fail } from '#schema/errors.ts';
+
+/** A catalog of a large installation takes its time; a lock that nobody lets go of must not take all of it. */
+const STATEMENT_TIMEOUT_MS = 60_000;
+
+/**
+ * Runs the work on a connection of its own, outside any tenant's context, for facts that belong to the database as a
+ * whole; one that cannot be reached is SERVICE_UNAVAILABLE.
+ */
+export async function withEvidenceClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'tenon-evidence',
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+  });
+  client.on('error', () => undefined);
+  await client
+    .connect()
+    .catch((cause: unknown) => fail('SERVICE_UNAVAILABLE', 'the database cannot be reached', { cause }));
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,4 @@
+/** True for a JSON object; not for null and not for a list. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
