@@ -1,5 +1,5 @@
 import type { RequestContext } from '#kit/request-context.ts';
-import type { Reservation } from './token-bucket.ts';
+import type { Reservation } from './budget/token-bucket.ts';
 
 /** What the gateway's steps share of one GraphQL request. */
 export interface GatewayContext {

@@ -10,7 +10,7 @@ import { recordRefusal, type RefusalLog } from './decisions.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import { readGraphqlRequest, type GraphqlRequest } from './graphql-request.ts';
-import { countTokens } from './operation-limits.ts';
+import { countTokens } from '#schema/operation-limits.ts';
 import { useErrorMasking } from './use-error-masking.ts';
 import { usePersistedOperations } from './use-persisted-operations.ts';
 import { MAX_TOKENS, useQueryBudget } from './use-query-budget.ts';

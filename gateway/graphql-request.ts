@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { fail } from '#schema/errors.ts';
-import { isObject } from './json-object.ts';
+import { isObject } from '#schema/json-object.ts';
 
 /** A GraphQL request as GraphQL-over-HTTP writes it, before its parts are checked. */
 export interface GraphqlRequest {

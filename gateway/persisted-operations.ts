@@ -4,8 +4,8 @@ import { Kind, parse, validate } from 'graphql';
 import type { DefinitionNode, DocumentNode, GraphQLSchema } from 'graphql';
 import objectHash from 'object-hash';
 import { fail } from '#schema/errors.ts';
-import { isSha256Key, operationKey, sha256Hex } from './operation-id.ts';
-import { isObject } from './json-object.ts';
+import { isSha256Key, operationKey, sha256Hex } from '#schema/operation-id.ts';
+import { isObject } from '#schema/json-object.ts';
 
 /** One operation that a client may run by its id. */
 export interface PersistedOperation {

@@ -1,8 +1,8 @@
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import type { GraphqlRequest } from './graphql-request.ts';
-import { isObject } from './json-object.ts';
-import { readOperationId } from './operation-id.ts';
+import { isObject } from '#schema/json-object.ts';
+import { readOperationId } from '#schema/operation-id.ts';
 import type { PersistedOperations } from './persisted-operations.ts';
 
 /**

@@ -5,13 +5,13 @@ import type {
 } from '@apollo/server';
 import type { OperationDefinitionNode } from 'graphql';
 import { fail } from '#schema/errors.ts';
-import type { CostSchema } from './cost-schema.ts';
+import type { CostSchema } from '#schema/cost/cost-schema.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { toGraphqlError } from './use-error-masking.ts';
-import { checkLimits, type OperationLimits } from './operation-limits.ts';
-import { actualCost, estimateCost, fragmentsOf, type CostInput } from './query-cost.ts';
-import { costExtension, rateLimitHeaders } from './rate-limit-headers.ts';
-import { TIER_LIMITS, type Reservation, type TenantBudgets } from './token-bucket.ts';
+import { checkLimits, type OperationLimits } from '#schema/operation-limits.ts';
+import { actualCost, estimateCost, fragmentsOf, type CostInput } from '#schema/cost/query-cost.ts';
+import { costExtension, rateLimitHeaders } from './budget/rate-limit-headers.ts';
+import { TIER_LIMITS, type Reservation, type TenantBudgets } from './budget/token-bucket.ts';
 
 /** What the budget step needs. */
 export interface QueryBudget {

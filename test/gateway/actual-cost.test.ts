@@ -2,8 +2,8 @@ import { composeServices, transformSupergraphToPublicSchema } from '@theguild/fe
 import fc from 'fast-check';
 import { buildASTSchema, execute, parse } from 'graphql';
 import { describe, expect, it } from 'vitest';
-import { readCostSchema } from '../../gateway/cost-schema.ts';
-import { actualCost, estimateCost } from '../../gateway/query-cost.ts';
+import { readCostSchema } from '#schema/cost/cost-schema.ts';
+import { actualCost, estimateCost } from '#schema/cost/query-cost.ts';
 import { cost, inputOf, inputOfDocument, schema } from './cost-fixture.ts';
 import type { Options } from './cost-fixture.ts';
 

@@ -1,9 +1,9 @@
 import { Kind, buildSchema, parse, validate } from 'graphql';
 import type { DocumentNode } from 'graphql';
 import { TenonError } from '#schema/errors.ts';
-import { readCostSchema } from '../../gateway/cost-schema.ts';
-import { estimateCost, fragmentsOf } from '../../gateway/query-cost.ts';
-import type { CostEstimate, CostInput } from '../../gateway/query-cost.ts';
+import { readCostSchema } from '#schema/cost/cost-schema.ts';
+import { estimateCost, fragmentsOf } from '#schema/cost/query-cost.ts';
+import type { CostEstimate, CostInput } from '#schema/cost/query-cost.ts';
 
 const DIRECTIVES = `
   directive @cost(weight: Int!) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR

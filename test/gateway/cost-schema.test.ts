@@ -1,7 +1,7 @@
 import { composeServices } from '@theguild/federation-composition';
 import { parse } from 'graphql';
 import { describe, expect, it } from 'vitest';
-import { readCostSchema } from '../../gateway/cost-schema.ts';
+import { readCostSchema } from '#schema/cost/cost-schema.ts';
 
 const FEDERATION = 'https://specs.apollo.dev/federation/v2.9';
 

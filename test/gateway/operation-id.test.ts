@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TenonError } from '#schema/errors.ts';
-import { isSha256Key, operationKey, readOperationId, sha256Hex } from '../../gateway/operation-id.ts';
+import { isSha256Key, operationKey, readOperationId, sha256Hex } from '#schema/operation-id.ts';
 
 /** `printf '{ name }' | sha256sum` */
 const HASH = '30166fc3298853f22709fce1e4a00e98f1b6a3160eaaaf9cb3b7db6a16073b07';

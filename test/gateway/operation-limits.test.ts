@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { parse } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import { TenonError } from '#schema/errors.ts';
-import { checkLimits, countTokens } from '../../gateway/operation-limits.ts';
+import { checkLimits, countTokens } from '#schema/operation-limits.ts';
 
 const NO_LIMITS = { maxDepth: Infinity, maxAliases: Infinity, maxRootFields: Infinity, maxDirectives: Infinity };
 

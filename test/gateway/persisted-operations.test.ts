@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildSchema, print } from 'graphql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sha256Hex } from '../../gateway/operation-id.ts';
+import { sha256Hex } from '#schema/operation-id.ts';
 import { loadPersistedOperations } from '../../gateway/persisted-operations.ts';
 import type { PersistedOperations } from '../../gateway/persisted-operations.ts';
 

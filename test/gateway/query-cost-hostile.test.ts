@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { WORK_MAX } from '../../gateway/cost-selection.ts';
-import { BY_FIELD_MAX, estimateCost } from '../../gateway/query-cost.ts';
+import { WORK_MAX } from '#schema/cost/cost-selection.ts';
+import { BY_FIELD_MAX, estimateCost } from '#schema/cost/query-cost.ts';
 import { estimateUnchecked, failureOf, inputOf } from './cost-fixture.ts';
 
 /** A chain of fragments F0..Fn on User, each made by `body` of the next one's name. */

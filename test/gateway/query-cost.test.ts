@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { estimateCost } from '../../gateway/query-cost.ts';
+import { estimateCost } from '#schema/cost/query-cost.ts';
 import { cost, estimateUnchecked, failureOf, inputOf } from './cost-fixture.ts';
 
 describe('estimateCost', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { costExtension, rateLimitHeaders } from '../../gateway/rate-limit-headers.ts';
-import { TIER_LIMITS, newBucket, reserve, settle, statusOf } from '../../gateway/token-bucket.ts';
+import { costExtension, rateLimitHeaders } from '../../gateway/budget/rate-limit-headers.ts';
+import { TIER_LIMITS, newBucket, reserve, settle, statusOf } from '../../gateway/budget/token-bucket.ts';
 
 const full = newBucket(TIER_LIMITS.GROWTH, 0);
 

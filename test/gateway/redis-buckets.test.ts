@@ -1,13 +1,13 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { newRedisBuckets, type RedisBuckets } from '../../gateway/redis-buckets.ts';
+import { newRedisBuckets, type RedisBuckets } from '../../gateway/budget/redis-buckets.ts';
 import {
   newTenantBuckets,
   TIER_LIMITS,
   type BucketStatus,
   type Reservation,
   type TierLimits,
-} from '../../gateway/token-bucket.ts';
+} from '../../gateway/budget/token-bucket.ts';
 import { isInstalled } from '../support/programs.ts';
 import { REDIS_PROGRAMS, startRedis, type RedisServer } from '../support/redis.ts';
 

@@ -10,8 +10,8 @@ import {
   reserve,
   settle,
   statusOf,
-} from '../../gateway/token-bucket.ts';
-import type { Bucket, BucketStatus, TierLimits } from '../../gateway/token-bucket.ts';
+} from '../../gateway/budget/token-bucket.ts';
+import type { Bucket, BucketStatus, TierLimits } from '../../gateway/budget/token-bucket.ts';
 
 const FREE = TIER_LIMITS.FREE;
 const T0 = Date.UTC(2026, 0, 1);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { fail } from '#schema/errors.ts';
+import { fail } from './errors.ts';
 import { isObject } from './json-object.ts';
 
 /** How a request names its operation instead of sending it. */

@@ -1,7 +1,7 @@
 import { GraphQLError, Kind, Lexer, Source, TokenKind } from 'graphql';
 import type { DocumentNode, FieldNode, FragmentDefinitionNode, SelectionSetNode } from 'graphql';
-import { fail } from '#schema/errors.ts';
-import type { ErrorCode } from '#schema/errors.ts';
+import { fail } from './errors.ts';
+import type { ErrorCode } from './errors.ts';
 
 /** The largest operation that the gateway looks at any further. */
 export interface OperationLimits {

@@ -2,7 +2,7 @@ import { parse, type DocumentNode } from 'graphql';
 import type { GraphQLDataSource } from '@apollo/gateway';
 import { Pool } from 'undici';
 import type { Subgraph } from '#kit/define-subgraph.ts';
-import type { GatewayContext } from './gateway-context.ts';
+import type { GatewayContext } from '../gateway-context.ts';
 import { contextHeaders, type RequestContext } from '#kit/request-context.ts';
 import { executeSubgraph, type SubgraphResult } from '#kit/subgraph-execution.ts';
 import { injectTrace } from '#kit/tenant-trace.ts';

@@ -3,7 +3,7 @@ import type { FieldNode, GraphQLField, GraphQLInputType } from 'graphql';
 import { fail } from '#schema/errors.ts';
 import { argumentCoordinate } from './cost-schema.ts';
 import type { CostSchema, ListSize } from './cost-schema.ts';
-import { isObject } from './json-object.ts';
+import { isObject } from '#schema/json-object.ts';
 
 /** One field with the arguments that an operation gives it, variables put in; absent variables are absent arguments. */
 export interface FieldCall {

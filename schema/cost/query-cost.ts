@@ -12,7 +12,7 @@ import type { Variables } from './cost-arguments.ts';
 import type { CostSchema } from './cost-schema.ts';
 import { groupOf, objectWeight, planFields, possibleTypes, spend } from './cost-selection.ts';
 import type { CostRun, PlannedField, SelectionGroup } from './cost-selection.ts';
-import { isObject } from './json-object.ts';
+import { isObject } from '#schema/json-object.ts';
 
 /** A validated operation and what its cost depends on. */
 export interface CostInput {
