@@ -1,5 +1,11 @@
 import { Kind, parse, valueFromASTUntyped } from 'graphql';
-import type { ConstDirectiveNode, DocumentNode, FieldDefinitionNode, InputValueDefinitionNode } from 'graphql';
+import type {
+  ConstDirectiveNode,
+  DocumentNode,
+  FieldDefinitionNode,
+  InputValueDefinitionNode,
+  SelectionSetNode,
+} from 'graphql';
 import { fail } from '#schema/errors.ts';
 
 /** How long the list of a field is, as its `@listSize` says (IBM cost specification, section 3.2). */
@@ -24,6 +30,8 @@ export interface CostSchema {
   readonly argumentWeights: ReadonlyMap<string, number>;
   readonly inputFieldWeights: ReadonlyMap<string, number>;
   readonly listSizes: ReadonlyMap<string, ListSize>;
+  /** What the subgraph of a field needs of the same object (`@requires`): fetched, though no client selects it. */
+  readonly requirements: ReadonlyMap<string, SelectionSetNode>;
 }
 
 /** Weights and sizes beyond this are mistakes; products of a few of them still fit a double. */
@@ -56,8 +64,8 @@ export function readCostSchema(supergraphSdl: string): CostSchema {
     }
   }
   inheritFromInterfaces(reader, document);
-  const { typeWeights, fieldWeights, argumentWeights, inputFieldWeights, listSizes } = reader;
-  return { typeWeights, fieldWeights, argumentWeights, inputFieldWeights, listSizes };
+  const { typeWeights, fieldWeights, argumentWeights, inputFieldWeights, listSizes, requirements } = reader;
+  return { typeWeights, fieldWeights, argumentWeights, inputFieldWeights, listSizes, requirements };
 }
 
 /** Returns the schema coordinate of a field argument. */
@@ -77,6 +85,7 @@ interface Reader {
   readonly argumentWeights: Map<string, number>;
   readonly inputFieldWeights: Map<string, number>;
   readonly listSizes: Map<string, ListSize>;
+  readonly requirements: Map<string, SelectionSetNode>;
   weigh(into: Map<string, number>, coordinate: string, directives: readonly ConstDirectiveNode[] | undefined): void;
 }
 
@@ -88,6 +97,7 @@ function newReader(names: DirectiveNames): Reader {
     argumentWeights: new Map(),
     inputFieldWeights: new Map(),
     listSizes: new Map(),
+    requirements: new Map(),
     weigh(into, coordinate, directives) {
       const directive = directives?.find((one) => names.cost.has(one.name.value));
       if (directive !== undefined) into.set(coordinate, weightOf(directive, coordinate));
@@ -104,7 +114,20 @@ function readFields(reader: Reader, type: string, fields: readonly FieldDefiniti
     }
     const listSize = field.directives?.find((one) => reader.names.listSize.has(one.name.value));
     if (listSize !== undefined) reader.listSizes.set(coordinate, listSizeOf(listSize, coordinate));
+    const required = requiredSelection(field);
+    if (required !== null) reader.requirements.set(coordinate, required);
   }
+}
+
+/** A composed supergraph writes `@requires` as `@join__field(requires: "...")`, once for each subgraph that has one. */
+function requiredSelection(field: FieldDefinitionNode): SelectionSetNode | null {
+  const required = (field.directives ?? [])
+    .filter((directive) => directive.name.value === 'join__field')
+    .map((directive) => argumentsOf(directive).get('requires'))
+    .filter((selection) => typeof selection === 'string');
+  if (required.length === 0) return null;
+  const [operation] = parse(`{ ${required.join(' ')} }`, { noLocation: true }).definitions;
+  return operation?.kind === Kind.OPERATION_DEFINITION ? operation.selectionSet : null;
 }
 
 function readInputFields(reader: Reader, type: string, fields: readonly InputValueDefinitionNode[]): void {

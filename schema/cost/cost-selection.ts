@@ -19,21 +19,19 @@ import type {
   SelectionNode,
   SelectionSetNode,
 } from 'graphql';
-import { fail } from '#schema/errors.ts';
-import { argumentCost, expectedListSize, givenArguments } from './cost-arguments.ts';
-import type { Variables } from './cost-arguments.ts';
-import type { CostSchema } from './cost-schema.ts';
+import { argumentCost, expectedListSize, givenArguments, UNKNOWN_SIZE } from './cost-arguments.ts';
+import type { ArgumentRun } from './cost-arguments.ts';
+import { spend } from './cost-term.ts';
+import type { Term, Variables } from './cost-term.ts';
 
 /** What weighing one operation needs, and the memory that keeps the work small. */
-export interface CostRun {
+export interface CostRun extends ArgumentRun {
   readonly schema: GraphQLSchema;
-  readonly costs: CostSchema;
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
-  readonly variables: Variables;
+  /** Values of the variables that `@skip` and `@include` name. */
+  readonly conditions: Variables;
   readonly groups: Map<string, SelectionGroup>;
   readonly setIds: Map<SelectionSetNode, number>;
-  /** Selections looked at so far; beyond WORK_MAX the operation is refused. */
-  work: number;
 }
 
 /** The selection sets that merge at one place of the response; equal ones are one object, so that they plan once. */
@@ -47,25 +45,22 @@ export interface SelectionGroup {
 export interface PlannedField {
   readonly responseKey: string;
   readonly name: string;
-  readonly weight: number;
-  readonly argumentCost: number;
+  /** The field's own weight, which stands in place of its type's; null where the schema gives none. */
+  readonly weight: number | null;
+  readonly argumentCost: Term;
   /** List levels around the type: 0 for a single value. */
   readonly listDepth: number;
-  /** Size of the list from the field's own directive, null where it is silent. */
-  readonly expectedSize: number | null;
+  /** Size of the list from the field's own directive, UNKNOWN_SIZE where it is silent. */
+  readonly size: Term;
   /** Fields of the returned type that have that size. */
   readonly sizedFields: ReadonlySet<string>;
   /** Weight of a leaf value; composite types weigh by the concrete type. */
   readonly leafWeight: number;
   /** What is selected inside, null for a leaf. */
   readonly inner: { readonly type: GraphQLCompositeType; readonly group: SelectionGroup } | null;
+  /** What the field's subgraph needs of the same object (`@requires`), null for nothing. */
+  readonly requires: SelectionGroup | null;
 }
-
-/**
- * Bounds the time of one estimate to some ten milliseconds. Documents of people and code generators need a hundredth;
- * only fragments made to overlap in ever new ways, or inputs dearer than any budget, come here.
- */
-export const WORK_MAX = 30_000;
 
 /** `__schema` and `__type` answer from memory, their depth is bounded by validation: one flat price as for a short list. */
 const INTROSPECTION_WEIGHT = 10;
@@ -99,24 +94,14 @@ export function planFields(run: CostRun, group: SelectionGroup, type: GraphQLObj
   return plan;
 }
 
-/** Returns what one value of an object type weighs. */
-export function objectWeight(run: CostRun, type: GraphQLObjectType): number {
-  return run.costs.typeWeights.get(type.name) ?? 1;
+/** Returns what one value of a field weighs where it is an object of this type; the field's own weight goes first. */
+export function itemWeight(run: CostRun, field: PlannedField, type: GraphQLObjectType): number {
+  return field.weight ?? run.costs.typeWeights.get(type.name) ?? 1;
 }
 
 /** Returns the object types that a value of the type can have. */
 export function possibleTypes(run: CostRun, type: GraphQLCompositeType): readonly GraphQLObjectType[] {
   return isObjectType(type) ? [type] : run.schema.getPossibleTypes(type);
-}
-
-/** Counts work and refuses an operation that needs more than WORK_MAX with COST_ESTIMATED_TOO_EXPENSIVE. */
-export function spend(run: CostRun, amount: number): void {
-  run.work += amount;
-  if (run.work > WORK_MAX) {
-    fail('COST_ESTIMATED_TOO_EXPENSIVE', `cost estimate needs more than ${WORK_MAX} steps`, {
-      hint: 'It is too large or too entangled to be weighed.',
-    });
-  }
 }
 
 function idOf(run: CostRun, set: SelectionSetNode): number {
@@ -135,7 +120,7 @@ function collectFields(run: CostRun, group: SelectionGroup, type: GraphQLObjectT
   for (const set of pending) {
     spend(run, set.selections.length + 1);
     for (const selection of set.selections) {
-      if (isLeftOut(selection, run.variables)) continue;
+      if (isLeftOut(selection, run.conditions)) continue;
       if (selection.kind === Kind.FIELD) {
         const key = selection.alias?.value ?? selection.name.value;
         const nodes = fields.get(key);
@@ -187,38 +172,41 @@ function planField(run: CostRun, nodes: readonly FieldNode[], parent: GraphQLObj
   if (node === undefined) throw new Error('a response key without a field');
   const name = node.name.value;
   const responseKey = node.alias?.value ?? name;
-  if (name.startsWith('__')) return builtInField(responseKey, name);
-  const definition: GraphQLField<unknown, unknown> =
-    parent.getFields()[name] ?? fail('GRAPHQL_VALIDATION_FAILED', `no field ${parent.name}.${name}`);
+  const definition: GraphQLField<unknown, unknown> | undefined = parent.getFields()[name];
+  // What the API schema does not have is built in, or is hidden and only required by another field.
+  if (definition === undefined) return unweighedField(responseKey, name);
   const coordinate = `${parent.name}.${name}`;
-  const call = { coordinate, definition, given: givenArguments(node, run.variables) };
+  const call = { coordinate, definition, given: givenArguments(node) };
   const listSize = run.costs.listSizes.get(coordinate);
   const type = getNamedType(definition.type);
   const sets = nodes.map((one) => one.selectionSet).filter((set) => set !== undefined);
+  const requires = run.costs.requirements.get(coordinate);
   return {
     responseKey,
     name,
-    weight: run.costs.fieldWeights.get(coordinate) ?? 0,
-    argumentCost: argumentCost(run.costs, call, (steps) => spend(run, steps)),
+    weight: run.costs.fieldWeights.get(coordinate) ?? null,
+    argumentCost: argumentCost(run, call, node),
     listDepth: listDepth(definition.type),
-    expectedSize: listSize === undefined ? null : expectedListSize(listSize, call),
+    size: listSize === undefined ? UNKNOWN_SIZE : expectedListSize(run, listSize, { call, node }),
     sizedFields: listSize?.sizedFields ?? NO_FIELDS,
     leafWeight: isCompositeType(type) ? 0 : (run.costs.typeWeights.get(type.name) ?? 0),
     inner: isCompositeType(type) ? { type, group: groupOf(run, sets) } : null,
+    requires: requires === undefined ? null : groupOf(run, [requires]),
   };
 }
 
-function builtInField(responseKey: string, name: string): PlannedField {
+function unweighedField(responseKey: string, name: string): PlannedField {
   return {
     responseKey,
     name,
-    weight: name === '__typename' ? 0 : INTROSPECTION_WEIGHT,
+    weight: name === '__schema' || name === '__type' ? INTROSPECTION_WEIGHT : null,
     argumentCost: 0,
     listDepth: 0,
-    expectedSize: null,
+    size: UNKNOWN_SIZE,
     sizedFields: NO_FIELDS,
     leafWeight: 0,
     inner: null,
+    requires: null,
   };
 }
 

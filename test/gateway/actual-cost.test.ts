@@ -28,7 +28,7 @@ describe('actualCost', () => {
       3,
     ],
     ['{ matrix { id } }', { matrix: [[{ id: 1 }], [], [{ id: 2 }, { id: 3 }]] }, 3],
-    ['{ pricedMembers { id } }', { pricedMembers: [{ id: 1 }, { id: 2 }] }, 12],
+    ['{ pricedMembers { id } }', { pricedMembers: [{ id: 1 }, { id: 2 }] }, 10],
     ['{ pricedMembers { id } }', { pricedMembers: [] }, 0],
     ['{ pricedOwner { id } }', { pricedOwner: null }, 5],
     ['{ byIds(ids: ["a", "b"]) { id } }', { byIds: [null, { id: 'b' }] }, 1],

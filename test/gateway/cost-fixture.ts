@@ -3,7 +3,9 @@ import type { DocumentNode } from 'graphql';
 import { TenonError } from '#schema/errors.ts';
 import { readCostSchema } from '#schema/cost/cost-schema.ts';
 import { estimateCost, fragmentsOf } from '#schema/cost/query-cost.ts';
-import type { CostEstimate, CostInput } from '#schema/cost/query-cost.ts';
+import { compileCost } from '#schema/cost/cost-program.ts';
+import type { CostEstimate } from '#schema/cost/cost-program.ts';
+import type { CostInput } from '#schema/cost/query-cost.ts';
 
 const DIRECTIVES = `
   directive @cost(weight: Int!) on ARGUMENT_DEFINITION | ENUM | FIELD_DEFINITION | INPUT_FIELD_DEFINITION | OBJECT | SCALAR
@@ -24,6 +26,8 @@ const SDL = `
     priced: Int @cost(weight: 5)
     pricedOwner: User @cost(weight: 5)
     pricedMembers: [User!]! @cost(weight: 5)
+    pricedNumbers: [Int] @cost(weight: 2)
+    pricedActor: Actor @cost(weight: 7)
     pricedArgument(arg: Int @cost(weight: 10), other: Int): Int
     filtered(filter: Filter, filters: [Filter!]): Int
     kind: Kind
@@ -97,6 +101,11 @@ export function cost(source: string, options?: Options): number {
 /** Returns the estimate of an operation that validation might refuse. */
 export function estimateUnchecked(source: string, variables: Record<string, unknown> = {}): CostEstimate {
   return estimateCost({ ...inputOfDocument(parse(source)), variables });
+}
+
+/** Returns the steps that compiling the first operation of a document takes. */
+export function workOf(source: string): number {
+  return compileCost(inputOfDocument(parse(source))).work();
 }
 
 /** Returns the error of the table that the work fails with. */

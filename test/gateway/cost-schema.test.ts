@@ -62,6 +62,7 @@ describe('readCostSchema', () => {
           { assumedSize: 7, slicingArguments: [], sizedFields: new Set(), requireOneSlicingArgument: true },
         ],
       ]),
+      requirements: new Map(),
     });
   });
 

@@ -40,9 +40,11 @@ describe('estimateCost', () => {
     expect(cost(`{ ${weights} connection(first: 10) { nodes { id } } }`)).toBe(132);
   });
 
-  it('adds the weight of a field to that of its type, and multiplies both by the list', () => {
-    expect(cost('{ pricedOwner { id } }')).toBe(6);
-    expect(cost('{ pricedMembers { id friend { id } } }')).toBe(70);
+  it('takes the weight of a field in place of that of its type, and multiplies it by the list', () => {
+    expect(cost('{ pricedOwner { id } }')).toBe(5);
+    expect(cost('{ pricedMembers { id friend { id } } }')).toBe(60);
+    expect(cost('{ pricedNumbers }')).toBe(20);
+    expect(cost('{ pricedActor { ... on User { friend { id } } } }')).toBe(8);
   });
 
   it('counts an argument once and only where it is given', () => {
@@ -209,7 +211,7 @@ describe('selections', () => {
 
   it('list what every place of the response costs, lists above included', () => {
     expect(
-      estimateCost(inputOf('{ connection(first: 5) { edges { node { id f: friends { id } } } } name }')).byField,
+      estimateCost(inputOf('{ connection(first: 5) { edges { node { id f: friends { id } } } } name }')).byField(),
     ).toEqual([
       { path: 'connection', cost: 61 },
       { path: 'name', cost: 0 },
