@@ -1,0 +1,60 @@
+import type { GraphQLFormattedError } from 'graphql';
+import type { SubgraphLink } from './subgraph-link.ts';
+
+/** An object of an answer, while it is put together. */
+export type Tree = Record<string, unknown>;
+
+/** Variables of an operation after coercion. */
+export type Variables = Readonly<Record<string, unknown>>;
+
+/** Place in an answer. */
+export type AnswerPath = readonly (string | number)[];
+
+/** One run of a program. */
+export interface RunState<Call> {
+  /** The answers of the subgraphs so far, merged. */
+  data: Tree;
+  /** True once a subgraph's answer stands in `data`. */
+  touched: boolean;
+  readonly variables: Variables;
+  readonly errors: AnswerErrors;
+  readonly call: Call;
+  readonly signal: AbortSignal | undefined;
+  link(subgraph: string): SubgraphLink<Call> | undefined;
+}
+
+/** The errors of an answer, at most a thousand. */
+export interface AnswerErrors {
+  readonly list: GraphQLFormattedError[];
+  /** Adds an error; `covers` are the places, `*` for any index, whose missing data it explains besides its own path. */
+  add(error: GraphQLFormattedError, covers?: readonly AnswerPath[]): void;
+  /** True where an error at, above or below a place is known. */
+  explains(path: AnswerPath): boolean;
+}
+
+/** More tell nobody anything, and a list of errors must not outgrow the answer. */
+const MOST_ERRORS = 1000;
+
+/** Returns an empty list of errors. */
+export function newAnswerErrors(): AnswerErrors {
+  const list: GraphQLFormattedError[] = [];
+  const covered: AnswerPath[] = [];
+  return {
+    list,
+    add: (error, covers = []) => {
+      covered.push(...covers);
+      if (error.path !== undefined) covered.push(error.path);
+      if (list.length < MOST_ERRORS) list.push(error);
+    },
+    explains: (path) => covered.some((known) => agree(known, path)),
+  };
+}
+
+function agree(known: AnswerPath, path: AnswerPath): boolean {
+  const length = Math.min(known.length, path.length);
+  for (let index = 0; index < length; index += 1) {
+    const element = known[index];
+    if (element !== path[index] && !(element === '*' && typeof path[index] === 'number')) return false;
+  }
+  return true;
+}
