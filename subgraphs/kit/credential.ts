@@ -1,9 +1,10 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { requireOpen } from './authorize.ts';
 import { inTenantOnce, type Databases, type TenantTransaction } from './database.ts';
-import { findTenant } from './directory.ts';
+import { findTenant, type TenantPlace } from './directory.ts';
+import { overrideColumns, type LimitOverrides } from './tenant-limits.ts';
 import { fail } from '#schema/errors.ts';
-import { idOf, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
+import { idOf, isId, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
 import { isScope, type Scope } from '#schema/scopes.ts';
 import type { Actor, TenantContext, TenantState, Tier } from '#schema/tenant-context.ts';
 
@@ -44,6 +45,9 @@ export interface NewCredential {
 }
 
 const TOKEN_SHAPE = /^(tn[uksl])_([0-9a-z]{26})\.([0-9a-z]{26})\.([\w-]{43})$/;
+const KINDS_BY_TOKEN: ReadonlyMap<string, CredentialKind> = new Map(
+  (Object.keys(CREDENTIAL_KINDS) as CredentialKind[]).map((kind) => [CREDENTIAL_KINDS[kind].token, kind]),
+);
 
 /**
  * Stores a credential and returns its token, which is shown this once: the database keeps the hash of its secret. A
@@ -81,41 +85,82 @@ export async function issueCredential(
 /** Returns the parts of a bearer token, or null for a text that is none of ours. */
 export function parseToken(token: string): TokenParts | null {
   const match = TOKEN_SHAPE.exec(token);
-  const kind = Object.entries(CREDENTIAL_KINDS).find(([, names]) => names.token === match?.[1]);
+  const kind = KINDS_BY_TOKEN.get(match?.[1] ?? '');
   if (match === null || kind === undefined) return null;
-  const tenant = `tnt_${match[2]}` as const;
-  const credentialUuid = uuidOrNull(kind[1].id, `${kind[1].id}_${match[3]}`);
-  if (uuidOrNull('tnt', tenant) === null || credentialUuid === null) return null;
-  return { kind: kind[0] as CredentialKind, tenant, credentialUuid, secret: match[4] ?? '' };
+  const [, , place, id, secret = ''] = match;
+  const prefix = CREDENTIAL_KINDS[kind].id;
+  const tenant = `tnt_${place ?? ''}` as const;
+  const credentialUuid = uuidOrNull(prefix, `${prefix}_${id ?? ''}`);
+  return isId('tnt', tenant) && credentialUuid !== null ? { kind, tenant, credentialUuid, secret } : null;
+}
+
+/** All that a bearer token stands for, without what is of the one request. */
+export interface Grant {
+  readonly context: Omit<TenantContext, 'requestId'>;
+  readonly expiresAtMs: number;
+  readonly overrides: LimitOverrides;
 }
 
 /**
  * Returns the tenant context that a bearer token stands for. Unknown, malformed, expired and revoked tokens, and those of
  * a deactivated user, are all the same UNAUTHENTICATED; a closed tenant is TENANT_SUSPENDED. Reads the database each
- * time: what was revoked is refused at the next request on every gateway.
+ * time; `newCredentialCache` does the same without.
  */
 export async function authenticate(
   databases: Databases,
   token: string,
   origin: RequestOrigin & { now: Date },
 ): Promise<TenantContext> {
+  const parts = bearerParts(token);
+  const place = await placeOf(databases, parts);
+  return contextOf(await readGrant({ databases, place, parts, now: origin.now }), origin);
+}
+
+/** Returns the parts of a token that may stand for a caller; any other text is UNAUTHENTICATED. */
+export function bearerParts(token: string): TokenParts {
   const parts = parseToken(token);
   if (parts === null || parts.kind === 'sign_in_link') fail('UNAUTHENTICATED', 'not a bearer token of ours');
-  const context = await lookUpContext(databases, parts.tenant, origin);
-  const row = await inTenantOnce({ tenant: context, databases }, (tx) => readCredential(tx, parts));
-  const usable = row !== null && sameSecret(row.secret_hash, parts.secret) && isAlive(row, origin.now);
+  return parts;
+}
+
+/** Returns where a token's tenant lives; one that does not exist is UNAUTHENTICATED, as if the credential did not. */
+export async function placeOf(databases: Databases, { tenant }: Pick<TokenParts, 'tenant'>): Promise<TenantPlace> {
+  return (await findTenant(databases, tenant)) ?? fail('UNAUTHENTICATED', 'no such tenant');
+}
+
+/** Reads in one round trip what a token stands for at that moment; the errors are those of `authenticate`. */
+export async function readGrant({ databases, place, parts, now }: GrantRequest): Promise<Grant> {
+  const anonymous = anonymousIn(place);
+  const tenant = { ...anonymous, requestId: '' };
+  const row = await inTenantOnce({ tenant, databases }, (tx) => readCredential(tx, parts));
+  const usable = row !== null && sameSecret(row.secret_hash, parts.secret) && isAlive(row, now);
   if (!usable) fail('UNAUTHENTICATED', 'the credential is unknown, expired or revoked');
   requireOpen(row.state);
-  return {
-    ...context,
+  const context = {
+    ...anonymous,
     tier: row.tier,
     state: row.state,
-    actor: actorOf(parts, row, origin),
+    actor: actorOf(parts, row),
     scopes: row.scopes.filter(isScope),
     sessionId: parts.kind === 'session' ? idOf('ses', parts.credentialUuid) : null,
     epoch: row.epoch,
     client: row.client,
   };
+  const overrides = { tenant: row.tenant_limits, client: row.client_limits };
+  return { context, expiresAtMs: row.expires_at.getTime(), overrides };
+}
+
+/** Returns the context of one request under a grant. */
+export function contextOf({ context }: Grant, { requestId, ip, ua }: RequestOrigin): TenantContext {
+  return { ...context, actor: { type: context.actor.type, id: context.actor.id, ip, ua }, requestId };
+}
+
+/** What reading a grant needs. */
+export interface GrantRequest {
+  readonly databases: Databases;
+  readonly place: TenantPlace;
+  readonly parts: TokenParts;
+  readonly now: Date;
 }
 
 /**
@@ -145,8 +190,9 @@ export async function systemContext(
   tenant: Id<'tnt'>,
   purpose: { name: string; requestId: string },
 ): Promise<TenantContext> {
-  const context = await lookUpContext(databases, tenant, { requestId: purpose.requestId, ip: null, ua: null });
-  return { ...context, actor: { type: 'system', id: purpose.name, ip: null, ua: null } };
+  const context = anonymousIn(await placeOf(databases, { tenant }));
+  const actor = { type: 'system', id: purpose.name, ip: null, ua: null } as const;
+  return { ...context, actor, requestId: purpose.requestId };
 }
 
 interface CredentialRow {
@@ -161,6 +207,8 @@ interface CredentialRow {
   readonly scopes: string[];
   readonly tier: Tier;
   readonly state: TenantState;
+  readonly tenant_limits: unknown;
+  readonly client_limits: unknown;
 }
 
 async function readCredential(tx: Pick<TenantTransaction, 'query'>, parts: TokenParts): Promise<CredentialRow | null> {
@@ -171,7 +219,8 @@ async function readCredential(tx: Pick<TenantTransaction, 'query'>, parts: Token
               select distinct unnest(r.scopes) from roles r where r.id in (
                 select role_id from user_roles where user_id = c.user_id
                 union select gr.role_id from group_members gm join group_roles gr on gr.group_id = gm.group_id where gm.user_id = c.user_id))
-            else c.scopes end as scopes
+            else c.scopes end as scopes,
+            ${overrideColumns('c.client')}
        from credentials c cross join tenants t left join users u on u.id = c.user_id
       where c.id = $1 and c.kind = $2`,
     [parts.credentialUuid, parts.kind],
@@ -185,29 +234,26 @@ function isAlive(row: CredentialRow, now: Date): boolean {
   return row.revoked_at === null && row.expires_at > now && userAlive;
 }
 
-function actorOf(parts: TokenParts, row: CredentialRow, origin: RequestOrigin): Actor {
-  const { ip, ua } = origin;
-  if (parts.kind === 'session' && row.user_id !== null) return { type: 'user', id: idOf('usr', row.user_id), ip, ua };
-  if (parts.kind === 'scim_token') return { type: 'scim', id: idOf('scm', parts.credentialUuid), ip, ua };
-  return { type: 'api_key', id: idOf('key', parts.credentialUuid), ip, ua };
+function actorOf(parts: TokenParts, row: CredentialRow): Actor {
+  const origin = { ip: null, ua: null };
+  if (parts.kind === 'session' && row.user_id !== null)
+    return { type: 'user', id: idOf('usr', row.user_id), ...origin };
+  if (parts.kind === 'scim_token') return { type: 'scim', id: idOf('scm', parts.credentialUuid), ...origin };
+  return { type: 'api_key', id: idOf('key', parts.credentialUuid), ...origin };
 }
 
-/** A tenant that does not exist looks like a credential that does not: UNAUTHENTICATED, not NOT_FOUND. */
-async function lookUpContext(databases: Databases, tenant: Id<'tnt'>, origin: RequestOrigin): Promise<TenantContext> {
-  const place = await findTenant(databases, tenant);
-  if (place === null) fail('UNAUTHENTICATED', 'no such tenant');
+function anonymousIn(place: TenantPlace): Omit<TenantContext, 'requestId'> {
   return {
-    tenant,
+    tenant: place.id,
     tier: place.tier,
     region: place.region,
     cell: place.cell,
     state: place.state,
-    actor: { type: 'anonymous', id: 'anonymous', ip: origin.ip, ua: origin.ua },
+    actor: { type: 'anonymous', id: 'anonymous', ip: null, ua: null },
     scopes: [],
     sessionId: null,
     epoch: 0,
     client: null,
-    requestId: origin.requestId,
   };
 }
 

@@ -1,0 +1,99 @@
+import type { CellSettings } from '#schema/config.ts';
+import { idOf, type Id } from '#schema/ids.ts';
+import type { Databases } from './database.ts';
+import { openChangeListener, type ChangeListener } from './change-listener.ts';
+
+/** What a change may be about. */
+export const CHANGE_TOPICS = ['credentials', 'limits', 'operations'] as const;
+/** What a change is about. */
+export type ChangeTopic = (typeof CHANGE_TOPICS)[number];
+
+/** One committed change; a null tenant means every tenant of the cell. */
+export interface Change {
+  readonly cell: string;
+  readonly tenant: Id<'tnt'> | null;
+  readonly topic: ChangeTopic;
+}
+
+/** News of committed changes, for caches to drop what is no longer true. */
+export interface ChangeFeed {
+  /** True while every committed change of the cell arrives here; a cache must not be used while it is false. */
+  isLive(cell: string): boolean;
+  /**
+   * Calls the listener at every change, in order, until the returned function is called. When a feed comes back after a
+   * loss, it tells of every topic with a null tenant before it is live again. A listener must not throw.
+   */
+  subscribe(listener: (change: Change) => void): () => void;
+  /**
+   * Resolves when the listeners have had every change of the cell that was committed before this call: one round trip,
+   * shared by those who wait together. Null waits for all cells and the directory. A feed that is not live holds nobody
+   * up, since nobody relies on it.
+   */
+  caughtUp(cell: string | null): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the feed listens to. */
+export interface ChangeFeedOptions {
+  /** A change of the directory (budgets of tiers) is told as one of every cell. */
+  readonly directoryUrl: string;
+  /** With addresses that do not lead through a pooler of transactions, which loses messages. */
+  readonly cells: readonly Pick<CellSettings, 'name' | 'database'>[];
+}
+
+/**
+ * Opens the feed: one connection a database, which comes back by itself after a loss and is given up within seconds when
+ * it falls silent. A database that does not answer now makes its cell not live, and nothing else.
+ */
+export async function openChangeFeed({ directoryUrl, cells }: ChangeFeedOptions): Promise<ChangeFeed> {
+  const subscribers = new Set<(change: Change) => void>();
+  const tell = (change: Change) => subscribers.forEach((listener) => listener(change));
+  const ofCells = await Promise.all(
+    cells.map(async ({ name, database }) => [name, await listenToCell(name, database, tell)] as const),
+  );
+  const tellAll = () => cells.forEach(({ name }) => tell({ cell: name, tenant: null, topic: 'limits' }));
+  const directory = await openChangeListener({ url: directoryUrl, onMessage: tellAll, onRestart: tellAll });
+  const listeners = new Map<string, ChangeListener>(ofCells);
+  const all = [directory, ...listeners.values()];
+  return {
+    isLive: (cell) => listeners.get(cell)?.isLive() === true,
+    subscribe: (listener) => {
+      subscribers.add(listener);
+      return () => void subscribers.delete(listener);
+    },
+    caughtUp: async (cell) => {
+      if (cell !== null) return listeners.get(cell)?.caughtUp();
+      await Promise.all(all.map((listener) => listener.caughtUp()));
+    },
+    close: async () => {
+      await Promise.all(all.map((listener) => listener.close()));
+    },
+  };
+}
+
+/** Opens the feed of the stores that a process works with; see `openChangeFeed`. */
+export async function changeFeedOf({ directory, cells }: Pick<Databases, 'directory' | 'cells'>): Promise<ChangeFeed> {
+  const { connectionString } = directory.options;
+  if (connectionString === undefined) throw new Error('the directory was opened without an address');
+  return openChangeFeed({ directoryUrl: connectionString, cells });
+}
+
+function listenToCell(cell: string, url: string, tell: (change: Change) => void): Promise<ChangeListener> {
+  return openChangeListener({
+    url,
+    onMessage: (payload) => {
+      const change = readMessage(cell, payload);
+      if (change !== null) tell(change);
+    },
+    onRestart: () => CHANGE_TOPICS.forEach((topic) => tell({ cell, tenant: null, topic })),
+  });
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** `<topic> <tenant uuid>`; another tenant than a UUID stands for all, a topic of a newer program for nothing. */
+function readMessage(cell: string, payload: string): Change | null {
+  const [name, tenant = ''] = payload.split(' ');
+  const topic = CHANGE_TOPICS.find((known) => known === name);
+  return topic === undefined ? null : { cell, tenant: UUID.test(tenant) ? idOf('tnt', tenant) : null, topic };
+}

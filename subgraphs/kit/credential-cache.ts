@@ -1,0 +1,133 @@
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { BudgetLimits } from '#schema/budget-limits.ts';
+import type { TenantContext } from '#schema/tenant-context.ts';
+import type { ChangeFeed } from './change-feed.ts';
+import {
+  bearerParts,
+  contextOf,
+  placeOf,
+  readGrant,
+  type Grant,
+  type RequestOrigin,
+  type TokenParts,
+} from './credential.ts';
+import type { Databases } from './database.ts';
+import type { TenantPlace } from './directory.ts';
+import { effectiveLimits, type TierLimits } from './tenant-limits.ts';
+
+/** Who asks, and what she may spend. */
+export interface Authenticated {
+  readonly tenant: TenantContext;
+  readonly limits: BudgetLimits;
+}
+
+/** Bearer tokens and what they stand for. */
+export interface CredentialCache {
+  /**
+   * Does what `authenticate` does, with the same errors, and yields the limits that hold for the caller. Answers at once
+   * where the token was seen in the last minute and nothing in its tenant has changed since; else reads the database.
+   * What was refused is never remembered.
+   */
+  authenticate(token: string, request: RequestOrigin & { readonly now: Date }): Authenticated | Promise<Authenticated>;
+  close(): void;
+}
+
+/** What a cache stands on; without a live feed of a cell its credentials are read each time. */
+export interface CredentialCacheOptions {
+  readonly databases: Databases;
+  readonly feed: ChangeFeed;
+  readonly tiers: TierLimits;
+}
+
+/** A second line of defence behind the feed. */
+const MAX_AGE_MS = 60_000;
+const MAX_TOKENS = 20_000;
+const MAX_TENANTS = 10_000;
+
+/** Makes an empty cache that follows the feed until it is closed. */
+export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOptions): CredentialCache {
+  const entries = new LRUCache<string, Entry>({ max: MAX_TOKENS });
+  const families = new LRUCache<string, Family>({ max: MAX_TENANTS, dispose: (family) => (family.isCurrent = false) });
+  const unsubscribe = feed.subscribe(({ cell, tenant, topic }) => {
+    if (topic === 'operations') return;
+    const gone = tenant === null ? tenantsOf(families, cell) : [tenant];
+    for (const id of gone) families.delete(id);
+  });
+  const lookUp = async (key: string, token: string, request: RequestOrigin & { readonly now: Date }) => {
+    const parts = bearerParts(token);
+    const place = await placeOf(databases, parts);
+    const family = feed.isLive(place.cell) ? familyOf(families, place) : null;
+    const entry = await newEntry({ databases, place, parts, now: request.now }, { family, tiers });
+    // A change that came in meanwhile may be younger than what was read.
+    if (family?.isCurrent === true && feed.isLive(place.cell)) entries.set(key, entry);
+    return answer(entry, request, tiers);
+  };
+  return {
+    authenticate: (token, request) => {
+      const key = keyOf(token);
+      const entry = entries.get(key);
+      const isKnown = entry !== undefined && isUsable(entry, request.now.getTime()) && feed.isLive(entry.cell);
+      return isKnown ? answer(entry, request, tiers) : lookUp(key, token, request);
+    },
+    close: unsubscribe,
+  };
+}
+
+/** All entries of a tenant that may be used; ended by a change, and then no entry of it is. */
+interface Family {
+  readonly cell: string;
+  isCurrent: boolean;
+}
+
+interface Entry {
+  readonly grant: Grant;
+  readonly cell: string;
+  readonly family: Family | null;
+  readonly readAtMs: number;
+  /** What `limits` was made from. */
+  tierLimits: BudgetLimits;
+  limits: BudgetLimits;
+}
+
+async function newEntry(
+  request: { databases: Databases; place: TenantPlace; parts: TokenParts; now: Date },
+  { family, tiers }: { family: Family | null; tiers: TierLimits },
+): Promise<Entry> {
+  const grant = await readGrant(request);
+  const tierLimits = tiers.of(grant.context.tier);
+  const limits = effectiveLimits(tierLimits, grant.overrides);
+  return { grant, cell: request.place.cell, family, readAtMs: request.now.getTime(), tierLimits, limits };
+}
+
+function tenantsOf(families: LRUCache<string, Family>, cell: string): string[] {
+  return [...families.entries()].filter(([, family]) => family.cell === cell).map(([id]) => id);
+}
+
+/** Made before the tenant is read, so that whatever changes from then on ends it. */
+function familyOf(families: LRUCache<string, Family>, { id, cell }: TenantPlace): Family {
+  const known = families.get(id);
+  if (known !== undefined) return known;
+  const family = { cell, isCurrent: true };
+  families.set(id, family);
+  return family;
+}
+
+function isUsable({ family, grant, readAtMs }: Entry, nowMs: number): boolean {
+  const ageMs = nowMs - readAtMs;
+  return family?.isCurrent === true && nowMs < grant.expiresAtMs && ageMs >= 0 && ageMs < MAX_AGE_MS;
+}
+
+function answer(entry: Entry, origin: RequestOrigin, tiers: TierLimits): Authenticated {
+  const tierLimits = tiers.of(entry.grant.context.tier);
+  if (tierLimits !== entry.tierLimits) {
+    entry.tierLimits = tierLimits;
+    entry.limits = effectiveLimits(tierLimits, entry.grant.overrides);
+  }
+  return { tenant: contextOf(entry.grant, origin), limits: entry.limits };
+}
+
+/** The token itself is a secret that a heap dump should not hold. */
+function keyOf(token: string): string {
+  return hash('sha256', token, 'base64');
+}
