@@ -4,9 +4,18 @@ import { doctor } from './commands-doctor.ts';
 import { evidenceBuild, type EvidenceCommandNeeds } from './commands-evidence.ts';
 import { keyCommands } from './commands-keys.ts';
 import { migrateCommand } from './commands-migrate.ts';
+import { operationCommands } from './commands-operations.ts';
 import { verifyCommand } from './commands-verify.ts';
 
 /** Returns the commands about evidence, keys and the stores as a whole. */
 export function complianceCommands(needs: EvidenceCommandNeeds): readonly Command[] {
-  return [verifyCommand, ...keyCommands, migrateCommand, doctor, archiveSelfTestCommand, evidenceBuild(needs)];
+  return [
+    verifyCommand,
+    ...keyCommands,
+    ...operationCommands,
+    migrateCommand,
+    doctor,
+    archiveSelfTestCommand,
+    evidenceBuild(needs),
+  ];
 }

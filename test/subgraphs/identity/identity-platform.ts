@@ -14,7 +14,6 @@ import { readConfig } from '#schema/config.ts';
 import { mintId, uuidOf, type Id } from '#schema/ids.ts';
 import type { Scope } from '#schema/scopes.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
-import { useTenancy } from '../../../gateway/use-tenancy.ts';
 import { identity } from '../../../subgraphs/identity/index.ts';
 import { tenants } from '../../../subgraphs/tenants/index.ts';
 import { systemOrigin } from '../../../subgraphs/tenants/operator.ts';
@@ -131,7 +130,10 @@ export async function openIdentity(): Promise<IdentityPlatform> {
   const server = newHttpServer(platform);
   mountRoutes(server, identity.routes ?? [], {
     platform,
-    contextOf: (req, origin) => useTenancy(platform, req, origin),
+    contextOf: async (req, origin) => {
+      const token = req.headers.authorization?.replace(/^Bearer /, '') ?? '';
+      return requestContext(platform, await authenticate(databases, token, { ...origin, now }));
+    },
   });
   const url = await listen(server, platform.config);
   afterAll(async () => {
