@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import type { Platform } from '#kit/request-context.ts';
-import type { GatewayMetrics } from './metrics.ts';
-import { statusPage } from './status-page.ts';
+import type { ServiceLevels } from './service-levels/service-levels.ts';
+import { statusPage } from './service-levels/status-page.ts';
 
 /** What the doors for operators show. */
 export interface HealthParts {
   readonly platform: Platform;
-  readonly metrics: GatewayMetrics;
+  readonly levels: ServiceLevels;
   readonly verifierKey: string;
 }
 
@@ -22,13 +22,13 @@ export function mountHealth(server: FastifyInstance, parts: HealthParts): { drai
     return reply.status(away.length === 0 ? 200 : 503).send({ ready: away.length === 0, away });
   });
   server.get('/metrics', async (_req, reply) =>
-    reply.type('text/plain; version=0.0.4').send(await parts.metrics.text()),
+    reply.type('text/plain; version=0.0.4').send(await parts.levels.metrics.text()),
   );
   server.get('/status', async (req, reply) => {
-    const tiers = await parts.metrics.status();
+    const status = await parts.levels.status();
     return (req.headers.accept ?? '').includes('text/html')
-      ? reply.type('text/html; charset=utf-8').send(statusPage(tiers))
-      : reply.send({ tiers });
+      ? reply.type('text/html; charset=utf-8').send(statusPage(status))
+      : reply.send(status);
   });
   server.get('/.well-known/tenon/keys', async (_req, reply) =>
     reply.send({ keys: [{ verifierKey: parts.verifierKey, algorithm: 'Ed25519' }] }),

@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureOperatorTenant, makeDemoTenants, reconcileDirectory, subgraphs } from '#subgraphs';
@@ -13,11 +13,16 @@ import { stopTelemetry } from '#kit/telemetry-register.ts';
 import { environmentWith, readConfig, type Config } from '#schema/config.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
 import { startEmbeddedStores, type EmbeddedStores } from './embedded.ts';
-import { startGateway } from './server.ts';
+import { runOpenGateway } from './open-gateway.ts';
+import { startGateway, type RunningGateway } from './server.ts';
+import { readSupergraph, watchSupergraph } from './supergraph-file.ts';
 
 const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
+const args = process.argv.slice(2);
+
 await runProcess(async () => {
+  if (args.length > 0) return runOpenGateway(args);
   const config = readConfig();
   const stop = await (config.profile === 'embedded' ? startEmbedded(config) : startProduction(config));
   return () => stop().finally(stopTelemetry);
@@ -73,7 +78,7 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
     const gateway = await startGateway({
       platform,
       subgraphs,
-      supergraphSdl: readFileSync(fileOf('../schema/graphql/supergraph.graphql'), 'utf8'),
+      supergraphSdl: readSupergraph(config),
       operationsFolder: fileOf('../schema/operations'),
       verifierKey: readSigningKey(config).verifierKey,
     });
@@ -81,11 +86,23 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
     reconcileDirectory(platform).catch((error: unknown) =>
       log('warn', 'the directory was not compared with the cells', { reason: String(error) }),
     );
-    return { gateway, databases, platform };
+    return { gateway: reloading(gateway, config), databases, platform };
   } catch (error) {
     await databases.close();
     throw error;
   }
+}
+
+/** A gateway that follows its supergraph's file until it is closed. */
+function reloading(gateway: RunningGateway, config: Config): RunningGateway {
+  const unwatch = watchSupergraph(config, gateway.reload);
+  return {
+    ...gateway,
+    close: () => {
+      unwatch();
+      return gateway.close();
+    },
+  };
 }
 
 async function refuseUnsafe(config: Config, databases: Databases): Promise<void> {

@@ -1,17 +1,113 @@
-import { ApolloGateway, type GraphQLDataSource } from '@apollo/gateway';
-import type { GatewayContext } from './gateway-context.ts';
+import { ApolloGateway } from '@apollo/gateway';
+import { parse, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { readCostSchema } from '#schema/cost/cost-schema.ts';
+import { newExecution } from './execution/execution.ts';
+import type { ApolloContext, GatewayContext } from './gateway-context.ts';
+import { newKnownOperations, type KnownOperations } from './known-operations.ts';
+import { operationIn, prepareOperation, type PreparedOn } from './prepared-operation.ts';
 
-/** Returns the link to the subgraph of a name. */
-export type LinkOf = (name: string) => GraphQLDataSource<GatewayContext>;
+/** One supergraph and all that is made of it. */
+export interface Supergraph extends PreparedOn {
+  readonly sdl: string;
+  readonly known: KnownOperations;
+}
 
-/** Returns the Apollo gateway over a supergraph; it calls subgraphs through our own links and nobody else at all. */
-export function newGateway(supergraphSdl: string, linkOf: LinkOf): ApolloGateway {
+/** The supergraph that the gateway serves, and how it is replaced by another one while requests go on. */
+export interface Supergraphs {
+  /** The Apollo gateway, which loads the supergraph, tells Apollo Server of it and executes by our programs. */
+  readonly gateway: ApolloGateway;
+  current(): Supergraph;
+  /** Returns the supergraph whose API schema this is: a request keeps the one that it was validated against. */
+  of(apiSchema: GraphQLSchema): Supergraph;
+  /**
+   * Serves another supergraph from now on; fails and keeps the one there is where it cannot be loaded or `accept` fails.
+   * Operations in use are compiled for it before, so that no request waits for planning.
+   */
+  replace(sdl: string, accept?: (next: Supergraph) => Promise<void>): Promise<void>;
+}
+
+/** Runs an operation that Apollo Server has validated, and returns its result. */
+export type Execute = (ctx: GatewayContext, variables: Readonly<Record<string, unknown>>) => Promise<object>;
+
+/** Operations that are compiled again with a new supergraph before it takes over. */
+const WARMED = 500;
+
+/** Loads the first supergraph. */
+export async function openSupergraphs(sdl: string, execute: Execute): Promise<Supergraphs> {
+  let current = await newSupergraph(sdl);
+  let next = current;
+  let update: (text: string) => void = unused;
+  const bySchema = new WeakMap<GraphQLSchema, Supergraph>();
+  const gateway = newGateway(execute, async (options) => {
+    update = options.update;
+    return { supergraphSdl: sdl };
+  });
+  gateway.onSchemaLoadOrUpdate(({ apiSchema }) => {
+    current = next;
+    bySchema.set(apiSchema, next);
+  });
+  return {
+    gateway,
+    current: () => current,
+    of: (apiSchema) => bySchema.get(apiSchema) ?? current,
+    replace: async (text, accept) => {
+      const replacement = await newSupergraph(text);
+      await accept?.(replacement);
+      await warm(replacement, current);
+      next = replacement;
+      try {
+        update(text);
+      } finally {
+        next = current;
+      }
+    },
+  };
+}
+
+/** Compiles an operation for a supergraph and remembers it for good; fails where it does not fit. */
+export async function pinOperation(on: Supergraph, text: string, operationName: string | null): Promise<void> {
+  on.known.pin(text, operationName, await prepared(on, parse(text), operationName));
+}
+
+async function newSupergraph(sdl: string): Promise<Supergraph> {
+  const execution = await newExecution(sdl);
+  return {
+    sdl,
+    execution,
+    apiSchema: execution.apiSchema,
+    costs: readCostSchema(sdl),
+    known: newKnownOperations(),
+  };
+}
+
+async function warm(next: Supergraph, before: Supergraph): Promise<void> {
+  for (const [text, operationName] of before.known.latest(WARMED).toReversed()) {
+    // What no longer fits is refused by validation when it comes again.
+    const operation = await prepared(next, parse(text), operationName).catch(() => null);
+    if (operation !== null) next.known.set(text, operationName, operation);
+  }
+}
+
+function prepared(on: Supergraph, document: DocumentNode, operationName: string | null) {
+  return prepareOperation(on, document, operationIn(document, operationName));
+}
+
+type Initialize = Extract<ConstructorParameters<typeof ApolloGateway>[0], { supergraphSdl: Function }>['supergraphSdl'];
+
+function newGateway(execute: Execute, initialize: Initialize): ApolloGateway {
   // From 2.14 on the gateway reports metrics to its vendor unless told otherwise before it is made.
   process.env['APOLLO_TELEMETRY_DISABLED'] = '1';
-  return new ApolloGateway({
-    supergraphSdl,
-    buildService: ({ name }) => linkOf(name) as GraphQLDataSource,
-    queryPlannerConfig: { exposeDocumentNodeInFetchNode: true },
+  const gateway = new ApolloGateway({
+    supergraphSdl: initialize,
+    // Asked for every subgraph when a supergraph is loaded; the programs have links of their own.
+    buildService: () => ({ process: unused }),
     __exposeQueryPlanExperimental: false,
   });
+  gateway.executor = async ({ context, request }) =>
+    execute((context as ApolloContext).gateway, request.variables ?? {});
+  return gateway;
+}
+
+function unused(): never {
+  throw new Error('subgraphs are called by compiled programs alone');
 }

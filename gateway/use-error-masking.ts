@@ -1,8 +1,16 @@
-import type { ApolloServerPlugin } from '@apollo/server';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { logError } from '#kit/log.ts';
 import { asTenonError, ERRORS, TenonError, type ErrorCode } from '#schema/errors.ts';
-import type { GatewayContext } from './gateway-context.ts';
+import { withoutSuggestions } from '#schema/operation-limits.ts';
+import { throttledExtensions } from './budget/problem-details.ts';
+import { ThrottledError } from './budget/throttled-error.ts';
+
+/** An error that a request was refused with, as the client reads it. */
+export interface RefusalAnswer {
+  readonly error: GraphQLFormattedError;
+  readonly code: ErrorCode;
+  readonly status: number;
+}
 
 /** Codes of Apollo Server that stand in our table under another name. */
 const APOLLO_CODES: Readonly<Record<string, ErrorCode>> = {
@@ -17,61 +25,48 @@ const OWN_DOCUMENT_CODES: ReadonlySet<string> = new Set([
   'BAD_REQUEST',
 ]);
 
-/** Returns an error as Apollo Server carries it; the text is the public one, the rest stays behind. */
-export function toGraphqlError(error: unknown, requestId: string): GraphQLError {
-  const known = asTenonError(error);
-  if (known.status >= 500) logError(known, requestId);
-  return new GraphQLError(known.publicMessage, { extensions: { code: known.code, http: { status: known.status } } });
+/** Returns what a client reads of a refusal: the public text; the rest stays behind, in the log where it is our fault. */
+export function refusalAnswer(thrown: unknown, requestId: string): RefusalAnswer {
+  const known = asTenonError(thrown);
+  const { code, status } = known;
+  if (status >= 500) logError(known, requestId);
+  const extensions =
+    known instanceof ThrottledError
+      ? { ...throttledExtensions(known.refusal, { requestId, now: new Date() }) }
+      : { code, requestId };
+  return { code, status, error: { message: known.publicMessage, extensions } };
+}
+
+/** Returns a refusal as Apollo Server carries it. */
+export function toGraphqlError(thrown: unknown, requestId: string): GraphQLError {
+  const { error, status } = refusalAnswer(thrown, requestId);
+  return new GraphQLError(error.message, { extensions: { ...error.extensions, http: { status } } });
 }
 
 /**
  * Last step on the way out of an error: a code of the table keeps its text, everything else becomes
  * INTERNAL_SERVER_ERROR and is logged under the request id.
  */
-export function formatError(formatted: GraphQLFormattedError, requestId: string): GraphQLFormattedError {
-  const code = tableCode(formatted.extensions?.['code']);
+export function maskError(error: GraphQLFormattedError, requestId: string): GraphQLFormattedError {
+  const code = tableCode(error.extensions?.['code']);
   const place = {
-    ...(formatted.path === undefined ? {} : { path: formatted.path }),
-    ...(formatted.locations === undefined ? {} : { locations: formatted.locations }),
+    ...(error.path === undefined ? {} : { path: error.path }),
+    ...(error.locations === undefined ? {} : { locations: error.locations }),
   };
   if (code === null) {
-    logError(new TenonError('INTERNAL_SERVER_ERROR', formatted.message), requestId);
-    return {
-      ...place,
-      message: ERRORS.INTERNAL_SERVER_ERROR.message,
-      extensions: { code: 'INTERNAL_SERVER_ERROR', requestId },
-    };
+    const { message } = ERRORS.INTERNAL_SERVER_ERROR;
+    // With this text it has been masked, and logged with its cause, where it happened.
+    if (error.message !== message) logError(new TenonError('INTERNAL_SERVER_ERROR', error.message), requestId);
+    return { ...place, message, extensions: { code: 'INTERNAL_SERVER_ERROR', requestId } };
   }
-  const message = OWN_DOCUMENT_CODES.has(code) ? withoutStack(formatted.message) : formatted.message;
-  return { ...place, message, extensions: { code, requestId } };
+  const message = OWN_DOCUMENT_CODES.has(code) ? withoutSuggestions(withoutStack(error.message)) : error.message;
+  const problem = code === 'THROTTLED' ? error.extensions?.['problem'] : undefined;
+  return { ...place, message, extensions: { code, requestId, ...(problem === undefined ? {} : { problem }) } };
 }
 
-/** Masks every error of an answer; a request that was refused before it ran answers with the status of its code. */
-export function useErrorMasking(): ApolloServerPlugin<GatewayContext> {
-  return {
-    requestDidStart: async () => ({
-      willSendResponse: async ({ response, contextValue }) => {
-        if (response.body.kind !== 'single') return;
-        const { singleResult } = response.body;
-        const { errors } = singleResult;
-        if (errors === undefined || errors.length === 0) return;
-        const { requestId } = contextValue.request.tenant;
-        // Apollo Server answers a mutation by GET with this status and a general code.
-        const masked =
-          response.http.status === 405
-            ? [wrongMethod(requestId)]
-            : errors.map((error) => formatError(error, requestId));
-        singleResult.errors = masked;
-        if (singleResult.data === undefined)
-          response.http.status = ERRORS[masked[0]?.extensions?.['code'] as ErrorCode].status;
-      },
-    }),
-  };
-}
-
-function wrongMethod(requestId: string): GraphQLFormattedError {
-  const code: ErrorCode = 'METHOD_NOT_ALLOWED';
-  return { message: ERRORS[code].message, extensions: { code, requestId } };
+/** Returns the code of a masked error. */
+export function codeOf(error: GraphQLFormattedError | undefined): ErrorCode {
+  return tableCode(error?.extensions?.['code']) ?? 'INTERNAL_SERVER_ERROR';
 }
 
 function tableCode(code: unknown): ErrorCode | null {

@@ -1,26 +1,28 @@
-import type { FastifyRequest } from 'fastify';
-import { authenticate, type RequestOrigin } from '#kit/credential.ts';
-import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
-import { traceTenant } from '#kit/tenant-trace.ts';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Authenticated, CredentialCache } from '#kit/credential-cache.ts';
+import type { RequestOrigin } from '#kit/credential.ts';
+import type { Clock } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 
 /** Longer than any token of ours, short enough to cost nothing. */
 const MAX_TOKEN_LENGTH = 2048;
 
+/** What turns a bearer token into a tenant. */
+export interface Tenancy {
+  readonly credentials: CredentialCache;
+  readonly clock: Clock;
+}
+
 /**
- * First step: the bearer token becomes the tenant context. Nothing else that a client sends is believed; a tenant header
- * of its own is not even read.
+ * First step: the bearer token becomes the tenant context, with the limits that hold for the caller. Nothing else that a
+ * client sends is believed; a tenant header of its own is not even read. Returns at once for a token that is known.
  */
-export async function useTenancy(
-  platform: Platform,
-  req: FastifyRequest,
+export function useTenancy(
+  { credentials, clock }: Tenancy,
+  headers: IncomingHttpHeaders,
   origin: RequestOrigin,
-): Promise<RequestContext> {
-  const token = bearerToken(req.headers.authorization);
-  const now = platform.clock();
-  const tenant = await authenticate(platform.databases, token, { ...origin, now });
-  traceTenant(tenant);
-  return requestContext(platform, tenant);
+): Authenticated | Promise<Authenticated> {
+  return credentials.authenticate(bearerToken(headers.authorization), { ...origin, now: clock() });
 }
 
 function bearerToken(header: string | undefined): string {

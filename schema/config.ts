@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { LIMITS, parseLimits, type Limits } from './limits.ts';
 
 /** One cell: an independent slice of the platform that holds everything of its tenants in one region. */
 export interface CellSettings {
@@ -155,6 +156,27 @@ export const SETTINGS = {
     fallback: 1024 * 1024,
     about: 'The largest request body.',
   },
+  coalesce: {
+    env: 'TENON_COALESCE_QUERIES',
+    read: oneOf('on', 'off'),
+    takes: 'on or off',
+    fallback: 'off' as const,
+    about: 'Whether equal queries of one caller that are under way at once are sent to a subgraph once.',
+  },
+  supergraphFile: {
+    env: 'TENON_SUPERGRAPH_FILE',
+    read: path,
+    takes: 'a file',
+    fallback: null,
+    about: 'The supergraph to serve, loaded again when the file changes; by default the one of this version.',
+  },
+  limits: {
+    env: 'LIMITS',
+    read: limits,
+    takes: `pairs like depth=20,aliases=measure (a number, measure or enforce); limits: ${Object.keys(LIMITS).join(' ')}`,
+    fallback: null,
+    about: 'Limits of a request that differ from the defaults (docs/cost.md); measure lets through and reports.',
+  },
   requestTimeoutMs: {
     env: 'TENON_REQUEST_TIMEOUT_MS',
     read: wholeNumber(100, 600_000),
@@ -297,6 +319,10 @@ function cells(value: string): CellSettings[] {
     auditDatabase: postgresUrl(cell.auditDatabase ?? refuse()),
     archive: archiveUrl(cell.archive ?? refuse()),
   }));
+}
+
+function limits(value: string): Limits {
+  return parseLimits(value);
 }
 
 function subgraphs(value: string): 'local' | Record<string, string> {

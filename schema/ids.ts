@@ -22,6 +22,7 @@ export const ID_PREFIXES = [
   'evd',
   'req',
   'seg',
+  'opr',
 ] as const;
 
 /** One of the prefixes. */
@@ -31,6 +32,8 @@ export type IdPrefix = (typeof ID_PREFIXES)[number];
 export type Id<P extends IdPrefix = IdPrefix> = `${P}_${string}`;
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+/** The value of each character of the alphabet, by its code. */
+const DIGITS = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, ALPHABET.indexOf(String.fromCharCode(code))));
 const ID_SHAPE = /^([a-z]{3})_([0-7][0-9a-hjkmnp-tv-z]{25})$/;
 
 let lastMs = 0;
@@ -62,13 +65,19 @@ export function mintId<P extends IdPrefix>(prefix: P): Id<P> {
 
 /** Returns the public id that stands for a UUID. */
 export function idOf<P extends IdPrefix>(prefix: P, uuid: string): Id<P> {
-  let value = BigInt(`0x${uuid.replaceAll('-', '')}`);
-  let text = '';
-  for (let digit = 0; digit < 26; digit++) {
-    text = ALPHABET.charAt(Number(value & 31n)) + text;
-    value >>= 5n;
+  const hex = uuid.replaceAll('-', '');
+  // 130 bits hold 128: two characters for the first byte, then four for every five hexadecimal digits.
+  const first = Number.parseInt(hex.slice(0, 2), 16);
+  let text = `${prefix}_${ALPHABET.charAt(first >> 5)}${ALPHABET.charAt(first & 31)}`;
+  for (let at = 2; at < 32; at += 5) {
+    const bits = Number.parseInt(hex.slice(at, at + 5), 16);
+    text +=
+      ALPHABET.charAt(bits >> 15) +
+      ALPHABET.charAt((bits >> 10) & 31) +
+      ALPHABET.charAt((bits >> 5) & 31) +
+      ALPHABET.charAt(bits & 31);
   }
-  return `${prefix}_${text}`;
+  return text as Id<P>;
 }
 
 /** Returns the UUID inside a public id; an id of another kind or shape is NOT_FOUND, since it can name nothing. */
@@ -81,9 +90,14 @@ export function uuidOf(prefix: IdPrefix, id: string): string {
 export function uuidOrNull(prefix: IdPrefix, id: string): string | null {
   const match = ID_SHAPE.exec(id);
   if (match === null || match[1] !== prefix) return null;
-  let value = 0n;
-  for (const digit of match[2] ?? '') value = (value << 5n) | BigInt(ALPHABET.indexOf(digit));
-  return uuidText(value.toString(16).padStart(32, '0'));
+  const text = match[2] ?? '';
+  let hex = ((digitOf(text, 0) << 5) | digitOf(text, 1)).toString(16).padStart(2, '0');
+  for (let at = 2; at < 26; at += 4) {
+    const high = (digitOf(text, at) << 5) | digitOf(text, at + 1);
+    const low = (digitOf(text, at + 2) << 5) | digitOf(text, at + 3);
+    hex += ((high << 10) | low).toString(16).padStart(5, '0');
+  }
+  return uuidText(hex);
 }
 
 /** Tells whether a text is a public id of the kind; cheaper than `uuidOrNull` where the UUID is not wanted. */
@@ -91,6 +105,10 @@ export function isId<P extends IdPrefix>(prefix: P, text: string): text is Id<P>
   return ID_SHAPE.exec(text)?.[1] === prefix;
 }
 
+function digitOf(text: string, at: number): number {
+  return DIGITS[text.charCodeAt(at)] ?? 0;
+}
+
 function uuidText(hex: string): string {
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

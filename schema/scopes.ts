@@ -2,6 +2,7 @@
 export const SCOPES = {
   'tenant:read': 'See the tenant, its tier, region and state.',
   'tenant:write': 'Change the tenant and its tier.',
+  'schema:read': 'Ask the schema about itself (introspection).',
   'users:read': 'See users, groups and roles.',
   'users:write': 'Create, change and deactivate users; grant roles.',
   'credentials:write': 'Create and revoke API keys, SCIM tokens and sign-in links.',
@@ -13,6 +14,8 @@ export const SCOPES = {
   'audit:read': 'Search and export the audit log.',
   'evidence:read': 'Download evidence packs.',
   'evidence:write': 'Have evidence packs built.',
+  'operations:write': 'Register operations for the clients of the tenant.',
+  'operations:approve': 'Approve and revoke registered operations.',
   scim: 'Provision users and groups over SCIM.',
   'platform:tenants': 'Create and see tenants; for the operators of the platform only.',
 } as const;
@@ -30,6 +33,7 @@ export const BUILT_IN_ROLES = {
   admin: [
     'tenant:read',
     'tenant:write',
+    'schema:read',
     'users:read',
     'users:write',
     'credentials:write',
@@ -41,9 +45,11 @@ export const BUILT_IN_ROLES = {
     'audit:read',
     'evidence:read',
     'evidence:write',
+    'operations:write',
+    'operations:approve',
   ],
-  member: ['tenant:read', 'users:read', 'projects:read', 'projects:write', 'billing:read'],
-  auditor: ['tenant:read', 'users:read', 'audit:read', 'evidence:read', 'evidence:write'],
+  member: ['tenant:read', 'schema:read', 'users:read', 'projects:read', 'projects:write', 'billing:read'],
+  auditor: ['tenant:read', 'schema:read', 'users:read', 'audit:read', 'evidence:read', 'evidence:write'],
 } as const satisfies Record<string, readonly Scope[]>;
 
 /** The role that operators of the platform hold in its own tenant. */

@@ -1,4 +1,5 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { fail } from './errors.ts';
 import { uuidOf, type Id } from './ids.ts';
 import type { Scope } from './scopes.ts';
@@ -68,6 +69,9 @@ export interface ContextKeys {
 const ENVELOPE_LIFETIME_MS = 60_000;
 /** How long a database token is good for: longer than any statement may run, short enough to be worthless when found. */
 const DATABASE_TOKEN_LIFETIME_MS = 15 * 60_000;
+/** How long a token is handed out again; it then still has nearly all of its life before it. */
+const DATABASE_TOKEN_REUSE_MS = 60_000;
+const MAX_DATABASE_TOKENS = 5_000;
 const MAX_ENVELOPE_LENGTH = 8192;
 
 /** Reads a context key file: `{"signing":"kid","keys":[{"kid","secret":<64 hex>}]}`. */
@@ -108,9 +112,20 @@ export function openContext(envelope: string, keys: ContextKeys, nowMs: number):
 
 /**
  * Returns the token that PostgreSQL verifies itself before it shows a row (`tenon.tenant_id()` in schema/sql):
- * `uuid.expirySeconds.kid.mac`, HMAC-SHA256 under a key that the application role cannot read.
+ * `uuid.expirySeconds.kid.mac`, HMAC-SHA256 under a key that the application role cannot read. A tenant's token is the
+ * same for a minute.
  */
 export function databaseToken(tenant: Id<'tnt'>, keys: ContextKeys, nowMs: number): string {
+  const known = databaseTokens.get(keys.signing) ?? new LRUCache<Id<'tnt'>, DatedToken>({ max: MAX_DATABASE_TOKENS });
+  databaseTokens.set(keys.signing, known);
+  const last = known.get(tenant);
+  if (last !== undefined && nowMs >= last.madeMs && nowMs - last.madeMs < DATABASE_TOKEN_REUSE_MS) return last.token;
+  const token = newDatabaseToken(tenant, keys, nowMs);
+  known.set(tenant, { token, madeMs: nowMs });
+  return token;
+}
+
+function newDatabaseToken(tenant: Id<'tnt'>, keys: ContextKeys, nowMs: number): string {
   const expirySeconds = Math.floor((nowMs + DATABASE_TOKEN_LIFETIME_MS) / 1000);
   const body = `${uuidOf('tnt', tenant)}.${expirySeconds}.${keys.signing.kid}`;
   return `${body}.${createHmac('sha256', databaseSecret(keys.signing)).update(body).digest('hex')}`;
@@ -125,6 +140,12 @@ function envelopeMac(key: ContextKey, body: string): string {
   return createHmac('sha256', derive(key, 'tenon context envelope v1')).update(body).digest('base64url');
 }
 
+interface DatedToken {
+  readonly token: string;
+  readonly madeMs: number;
+}
+
+const databaseTokens = new WeakMap<ContextKey, LRUCache<Id<'tnt'>, DatedToken>>();
 const derived = new WeakMap<ContextKey, Map<string, Buffer>>();
 
 /** HKDF (RFC 5869), remembered a key: deriving costs more than signing. */

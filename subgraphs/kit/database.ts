@@ -4,6 +4,7 @@ import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import type { CellSettings } from '#schema/config.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
+import { cancelOnAbort } from './statement-cancel.ts';
 
 /** What opening the databases needs. */
 export interface DatabaseSettings {
@@ -40,6 +41,8 @@ export interface TenantTransaction {
 export interface TenantScope {
   readonly tenant: TenantContext;
   readonly databases: Databases;
+  /** Aborted when nobody waits for the answer any more: what runs is cancelled and rolled back, nothing new starts. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A statement may run this long before PostgreSQL ends it: longer than any healthy one, shorter than a token lives. */
@@ -75,7 +78,8 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
 /**
  * The only door to tenant data: runs the work in one transaction of the tenant's cell, under her signed context, and
  * commits it. A throw rolls everything back; a commit that PostgreSQL turned into a rollback throws as well. Whoever
- * keeps the transaction beyond the end of the work gets an error, never the next tenant's transaction.
+ * keeps the transaction beyond the end of the work gets an error, never the next tenant's transaction. Once the scope's
+ * signal is aborted, all that was not committed is rolled back and GATEWAY_TIMEOUT.
  */
 export async function inTenant<T>(scope: TenantScope, work: (tx: TenantTransaction) => Promise<T>): Promise<T> {
   return overCell(scope, work, 'many statements');
@@ -94,6 +98,7 @@ export async function inTenantAudit<T>(
   scope: TenantScope,
   work: (tx: Pick<TenantTransaction, 'query'>) => Promise<T>,
 ): Promise<T> {
+  refuseAborted(scope);
   const client = await connect(() => scope.databases.auditPool(scope.tenant.cell).connect());
   client.on('error', ignore);
   try {
@@ -112,6 +117,7 @@ async function overCell<T>(
   work: (tx: TenantTransaction) => Promise<T>,
   length: Length,
 ): Promise<T> {
+  refuseAborted(scope);
   const runner = scope.databases.tenantSource(scope.tenant.cell).createQueryRunner();
   const client = await connect(async () => (await runner.connect()) as pg.PoolClient);
   try {
@@ -129,21 +135,26 @@ async function inTransaction<T>(
   work: (send: Send) => Promise<T>,
 ): Promise<T> {
   let ended: Promise<string> | null = null;
+  let running = 0;
   const end = (how: 'commit' | 'rollback') => (ended ??= endTransaction(client, how));
   const send: Send = async (text, values = []) => {
     // The connection may carry another tenant's transaction by now.
     if (ended !== null) fail('INTERNAL_SERVER_ERROR', 'a statement came after the end of its transaction');
+    refuseAborted(scope);
     // The extended protocol takes one statement at a time, so an injected one cannot append another.
     const statement = { text, values: [...values], queryMode: 'extended' };
     const answer = client.query(statement);
     // It fails with the statement, which is awaited first; a statement that failed turns it into a rollback.
     if (length === 'one statement') end('commit').catch(ignore);
-    return answer;
+    running += 1;
+    return answer.finally(() => (running -= 1));
   };
+  const opened = openTransaction(client, databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now()));
+  const watch = cancelOnAbort(scope.signal, { client, opened, isRunning: () => running > 0 });
   try {
-    const token = databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now());
     // The first statement travels with the opening; behind one that failed, PostgreSQL refuses it.
-    const [, result] = await Promise.all([openTransaction(client, token), work(send)]);
+    const [, result] = await Promise.all([opened, work(send)]);
+    if (ended === null) refuseAborted(scope);
     if ((await end('commit')) !== 'COMMIT') {
       fail('INTERNAL_SERVER_ERROR', 'the transaction was rolled back by an error that was not rethrown');
     }
@@ -152,7 +163,14 @@ async function inTransaction<T>(
     // Fails with the connection alone, and the pool removes a broken one.
     await end('rollback').catch(ignore);
     throw translate(error);
+  } finally {
+    // A cancel request that came late may have hit the end of the transaction.
+    if (await watch.end()) await endTransaction(client, 'rollback').catch(ignore);
   }
+}
+
+function refuseAborted({ signal }: TenantScope): void {
+  if (signal?.aborted === true) fail('GATEWAY_TIMEOUT', 'nobody waits for the answer any more');
 }
 
 /**

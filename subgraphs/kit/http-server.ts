@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Config } from '#schema/config.ts';
 import { asTenonError, TenonError } from '#schema/errors.ts';
 import { originOf, sendError } from './mount-routes.ts';
@@ -8,12 +10,18 @@ import type { Platform } from './request-context.ts';
 /** Longer than the keep-alive of clients and balancers, so that a reused connection never meets a closing one. */
 const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
+/** Takes a request before the router sees it and returns true, or leaves it alone and returns false. */
+export type FrontDoor = (req: IncomingMessage, res: ServerResponse) => boolean;
+
 /** Returns the HTTP server of gateway and subgraphs: bodies come as bytes, bounded; faults come out of the table. */
-export function newHttpServer({ config }: Platform): FastifyInstance {
+export function newHttpServer({ config }: Platform, frontDoor: FrontDoor = () => false): FastifyInstance {
   const server = Fastify({
     bodyLimit: config.maxBodyBytes,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    requestTimeout: config.requestTimeoutMs,
+    serverFactory: (handler) =>
+      createServer(
+        { keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, requestTimeout: config.requestTimeoutMs },
+        (req, res) => void (frontDoor(req, res) || handler(req, res)),
+      ),
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: 'idle',
     logger: false,
@@ -36,6 +44,17 @@ export function newHttpServer({ config }: Platform): FastifyInstance {
 export async function listen(server: FastifyInstance, { host, port }: Pick<Config, 'host' | 'port'>): Promise<string> {
   await server.listen({ port, host }).catch((error: unknown) => refuseListening(error, port));
   return addressOf(server);
+}
+
+/** Returns a signal that is aborted when the caller goes away before her answer was written. */
+export function callerGone({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  // One a transaction under way.
+  setMaxListeners(0, gone.signal);
+  raw.once('close', () => {
+    if (!raw.writableFinished) gone.abort();
+  });
+  return gone.signal;
 }
 
 function httpError(error: unknown): TenonError {

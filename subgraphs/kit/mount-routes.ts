@@ -40,7 +40,7 @@ export function mountRoutes(server: FastifyInstance, routes: readonly Route[], e
 }
 
 /** Returns what a request says of itself: an id of its own choosing if it is harmless, its address and its program. */
-export function originOf(req: FastifyRequest): RequestOrigin {
+export function originOf(req: Pick<FastifyRequest, 'headers' | 'ip'>): RequestOrigin {
   const given = req.headers['x-request-id'];
   const requestId = typeof given === 'string' && REQUEST_ID_SHAPE.test(given) ? given : `req_${randomUUID()}`;
   return { requestId, ip: req.ip, ua: req.headers['user-agent']?.slice(0, 256) ?? null };

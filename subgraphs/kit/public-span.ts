@@ -1,24 +1,20 @@
 import type { AttributeValue, Attributes, SpanContext } from '@opentelemetry/api';
 import type { ReadableSpan, TimedEvent } from '@opentelemetry/sdk-trace-base';
+import { TRACER } from './server-span.ts';
 import { TENANT_ATTRIBUTES } from './tenant-trace.ts';
 
 /** What every span may say, whoever made it. */
 const COMMON: readonly string[] = [...TENANT_ATTRIBUTES, 'error.type'];
+const HTTP_ATTRIBUTES = ['http.request.method', 'http.response.status_code', 'http.route', 'url.scheme'] as const;
 const PG = '@opentelemetry/instrumentation-pg';
 const GRAPHQL = '@opentelemetry/instrumentation-graphql';
 
 /** What the spans of a library may say besides; an attribute that is not listed does not leave the process. */
 const KEPT: Readonly<Record<string, ReadonlySet<string>>> = {
-  '@opentelemetry/instrumentation-http': kept(
-    'http.request.method',
-    'http.response.status_code',
-    'http.route',
-    'url.scheme',
-    'network.protocol.version',
-  ),
+  '@opentelemetry/instrumentation-http': kept(...HTTP_ATTRIBUTES, 'network.protocol.version'),
+  [TRACER]: kept(...HTTP_ATTRIBUTES, 'graphql.operation.type', 'graphql.operation.name', 'service'),
   [PG]: kept('db.system.name', 'db.namespace', 'db.query.text', 'server.address', 'server.port'),
   [GRAPHQL]: kept('graphql.operation.type', 'graphql.operation.name'),
-  'apollo/gateway-js': kept('graphql.operation.type', 'graphql.operation.name', 'service'),
 };
 const KEPT_OF_OTHERS = kept();
 

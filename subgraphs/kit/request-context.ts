@@ -18,6 +18,8 @@ export interface Platform {
 export interface RequestContext extends TenantScope {
   readonly platform: Platform;
   readonly clock: Clock;
+  /** Aborted when the caller has gone away or the time of the request is up; undefined where nobody waits. */
+  readonly signal: AbortSignal | undefined;
   /** Loaders of this request by name: a batch never crosses requests, so never tenants. */
   readonly loaders: Map<string, unknown>;
 }
@@ -25,9 +27,9 @@ export interface RequestContext extends TenantScope {
 /** The header that carries the signed tenant context from the gateway to a subgraph in another process. */
 export const CONTEXT_HEADER = 'x-tenon-context';
 
-/** Returns the context of one request of one tenant. */
-export function requestContext(platform: Platform, tenant: TenantContext): RequestContext {
-  return { platform, tenant, databases: platform.databases, clock: platform.clock, loaders: new Map() };
+/** Returns the context of one request of one tenant; its transactions are rolled back when the signal is aborted. */
+export function requestContext(platform: Platform, tenant: TenantContext, signal?: AbortSignal): RequestContext {
+  return { platform, tenant, databases: platform.databases, clock: platform.clock, signal, loaders: new Map() };
 }
 
 /** Returns the headers that hand the tenant context to another process. */
@@ -36,7 +38,11 @@ export function contextHeaders(tenant: TenantContext, keys: ContextKeys): Record
 }
 
 /** Returns the context that the gateway handed over; without a valid envelope the request is UNAUTHENTICATED. */
-export function receivedContext(platform: Platform, header: string | string[] | undefined): RequestContext {
+export function receivedContext(
+  platform: Platform,
+  header: string | string[] | undefined,
+  signal?: AbortSignal,
+): RequestContext {
   const envelope = typeof header === 'string' ? header : '';
-  return requestContext(platform, openContext(envelope, platform.databases.keys, Date.now()));
+  return requestContext(platform, openContext(envelope, platform.databases.keys, Date.now()), signal);
 }

@@ -32,13 +32,14 @@ export async function executeSubgraph(
     contextValue: ctx,
   });
   if (result.errors === undefined) return { data: result.data ?? null };
-  return { data: result.data ?? null, errors: result.errors.map((error) => publicError(error, ctx.tenant.requestId)) };
+  return { data: result.data ?? null, errors: result.errors.map((error) => publicError(error, ctx)) };
 }
 
-/** Returns an error as a caller may see it: text and code of the error table, and where in the answer it belongs. */
-export function publicError(error: GraphQLError, requestId: string): GraphQLFormattedError {
+function publicError(error: GraphQLError, { tenant: { requestId }, signal }: RequestContext): GraphQLFormattedError {
   const known = tenonErrorOf(error);
-  if (known.status >= 500) logError(known, requestId);
+  // That what nobody waits for was cancelled is no news.
+  const isCancelled = known.code === 'GATEWAY_TIMEOUT' && signal?.aborted === true;
+  if (known.status >= 500 && !isCancelled) logError(known, requestId);
   return {
     message: known.publicMessage,
     ...(error.path === undefined ? {} : { path: error.path }),

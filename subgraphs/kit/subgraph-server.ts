@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { parse } from 'graphql';
 import { asTenonError, fail } from '#schema/errors.ts';
 import type { Subgraph } from './define-subgraph.ts';
-import { listen, newHttpServer } from './http-server.ts';
+import { callerGone, listen, newHttpServer } from './http-server.ts';
 import { mountRoutes, originOf, sendError } from './mount-routes.ts';
 import { CONTEXT_HEADER, receivedContext, type Platform, type RequestContext } from './request-context.ts';
 import { executeSubgraph, type SubgraphOperation } from './subgraph-execution.ts';
@@ -21,7 +21,7 @@ export async function serveSubgraph(subgraph: Subgraph, platform: Platform): Pro
   server.post('/graphql', async (req, reply) => {
     const { requestId } = originOf(req);
     try {
-      const ctx = contextOf(platform, req);
+      const ctx = contextOf(platform, req, callerGone(reply));
       const result = await executeSubgraph(subgraph, readOperation(req.body), ctx);
       return await reply.type('application/json').send(JSON.stringify(result));
     } catch (error) {
@@ -33,8 +33,8 @@ export async function serveSubgraph(subgraph: Subgraph, platform: Platform): Pro
   return { url, close: () => server.close() };
 }
 
-function contextOf(platform: Platform, req: FastifyRequest): RequestContext {
-  const ctx = receivedContext(platform, req.headers[CONTEXT_HEADER]);
+function contextOf(platform: Platform, req: FastifyRequest, signal?: AbortSignal): RequestContext {
+  const ctx = receivedContext(platform, req.headers[CONTEXT_HEADER], signal);
   traceTenant(ctx.tenant);
   return ctx;
 }

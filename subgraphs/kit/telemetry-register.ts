@@ -11,8 +11,10 @@ async function start(): Promise<() => Promise<void>> {
   const config = settings();
   if (config === null || config.otlpEndpoint === null) return () => Promise.resolve();
   const { otlpExporter, startTelemetry } = await import('./telemetry.ts');
+  const name = processName();
   return startTelemetry({
-    process: processName(),
+    process: name,
+    serverSpansByHand: name === 'gateway',
     deployment: config.deployment,
     exporter: otlpExporter(config.otlpEndpoint),
   });

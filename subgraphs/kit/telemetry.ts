@@ -14,6 +14,7 @@ import { BatchSpanProcessor, type Span, type SpanExporter, type SpanProcessor } 
 import { NodeTracerProvider } from '@opentelemetry/sdk-trace-node';
 import { log } from './log.ts';
 import { isSchemaSetUp, publicSpan } from './public-span.ts';
+import { PROBES } from './server-span.ts';
 import { TENANT_ATTRIBUTES } from './tenant-trace.ts';
 
 /** What telemetry is started with. */
@@ -23,14 +24,14 @@ export interface TelemetrySettings {
   /** Name of the deployment; the services of one share it as their namespace. */
   readonly deployment: string;
   readonly exporter: SpanExporter;
+  /** Whether requests get their spans by hand (server-span.ts); else `node:http` is instrumented. */
+  readonly serverSpansByHand: boolean;
 }
 
 /** A collector that does not answer costs at most this at the end of a process, and a batch while it runs. */
 const EXPORT_TIMEOUT_MS = 5_000;
 /** Longer than any statement of ours; a longer text is cut. */
 const MAX_ATTRIBUTE_LENGTH = 4_096;
-/** Asked every few seconds by machines, about no tenant. */
-const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 /** An instrumentation patches a module when it is required; imports that come later get what was patched here. */
 const INSTRUMENTED = ['http', 'graphql', 'pg'] as const;
 
@@ -55,8 +56,7 @@ export function startTelemetry(settings: TelemetrySettings): () => Promise<void>
   registerInstrumentations({
     tracerProvider: provider,
     instrumentations: [
-      // Outgoing calls carry no trace: those to our own processes get it by hand, and strangers shall not.
-      new HttpInstrumentation({ disableOutgoingRequestInstrumentation: true, ignoreIncomingRequestHook: isProbe }),
+      ...(settings.serverSpansByHand ? [] : [incomingRequests()]),
       new GraphQLInstrumentation({ ignoreResolveSpans: true }),
       new PgInstrumentation({ requireParentSpan: true }),
     ],
@@ -68,6 +68,11 @@ export function startTelemetry(settings: TelemetrySettings): () => Promise<void>
     const end = provider.shutdown().catch((error: unknown) => warn(String(error)));
     await Promise.race([end, delay(EXPORT_TIMEOUT_MS, undefined, { ref: false })]);
   };
+}
+
+/** Outgoing calls carry no trace: those to our own processes get it by hand, and strangers shall not. */
+function incomingRequests(): HttpInstrumentation {
+  return new HttpInstrumentation({ disableOutgoingRequestInstrumentation: true, ignoreIncomingRequestHook: isProbe });
 }
 
 /** Returns the exporter to a collector that takes OTLP over HTTP, by its base address. */

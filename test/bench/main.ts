@@ -3,11 +3,12 @@ import { parseArgs } from 'node:util';
 import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
 import { gateway } from './gateway.ts';
 import { isolation } from './isolation.ts';
+import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
 
 // Measures what the platform costs, in ratios that a busy machine does not spoil; README.md says how to read them.
 
-const BENCHMARKS: readonly Benchmark[] = [gateway, isolation];
+const BENCHMARKS: readonly Benchmark[] = [gateway, platform, isolation];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]
 

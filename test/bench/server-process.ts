@@ -7,14 +7,21 @@ import { fileURLToPath } from 'node:url';
 /** What the bench asks of a server under test. */
 type Question =
   | { readonly ask: 'cpu' }
+  | { readonly ask: 'memory' }
   | { readonly ask: 'profile' }
   | { readonly ask: 'write profile'; readonly file: string };
-type Reply = { readonly url: string } | { readonly cpuMs: number } | { readonly done: true };
+type Reply =
+  | { readonly url: string }
+  | { readonly cpuMs: number }
+  | { readonly memoryMb: number }
+  | { readonly done: true };
 
 /** A server under test in a process of its own. */
 export interface ServerProcess {
   readonly url: string;
   readonly cpuMs: () => Promise<number>;
+  /** Resident memory now, in MB. */
+  readonly memoryMb: () => Promise<number>;
   /** Starts a CPU profile. */
   readonly profile: () => Promise<void>;
   /** Ends the profile and writes it where a browser's developer tools can open it. */
@@ -41,6 +48,10 @@ export async function startServer(file: string, env: Readonly<Record<string, str
       const reply = await ask({ ask: 'cpu' });
       return 'cpuMs' in reply ? reply.cpuMs : Number.NaN;
     },
+    memoryMb: async () => {
+      const reply = await ask({ ask: 'memory' });
+      return 'memoryMb' in reply ? reply.memoryMb : Number.NaN;
+    },
     profile: async () => void (await ask({ ask: 'profile' })),
     writeProfile: async (path) => void (await ask({ ask: 'write profile', file: path })),
     close: async () => {
@@ -65,6 +76,7 @@ async function answer(session: Session, question: Question): Promise<Reply> {
     const { user, system } = process.cpuUsage();
     return { cpuMs: (user + system) / 1000 };
   }
+  if (question.ask === 'memory') return { memoryMb: Math.round(process.memoryUsage.rss() / 1024 / 1024) };
   if (question.ask === 'profile') {
     session.connect();
     await session.post('Profiler.enable');

@@ -26,6 +26,7 @@ export const PLAIN_SCHEMA = 'plain';
  * round them all.
  */
 const TENANTS = 40;
+const SHOP_TENANTS = 8;
 const PROJECTS = 50;
 const DOCUMENTS = 10;
 const AUTHORS = 3;
@@ -38,6 +39,21 @@ export async function makeBenchTenants(stores: BenchStores): Promise<BenchTenant
   for (let number = 1; number <= TENANTS; number++) tenants.push(await makeTenant(stores, number));
   await stores.asSuperuser(CELL_DATABASE, PLAIN_COPY);
   return tenants;
+}
+
+/** Makes tenants for a benchmark that needs nothing of theirs but a session; returns the sessions' tokens. */
+export async function makeShopTenants(stores: BenchStores): Promise<string[]> {
+  const tokens: string[] = [];
+  for (let number = 1; number <= SHOP_TENANTS; number++) tokens.push((await makeTenant(stores, number)).token);
+  return tokens;
+}
+
+/** Gives every tenant budgets that no load of a benchmark uses up; they are checked and counted all the same. */
+export async function liftBudgets(stores: BenchStores): Promise<void> {
+  const rate = { capacity: 1_000_000_000, restorePerSecond: 100_000_000 };
+  const subject = { points: { query: rate, mutation: rate, bulk: rate }, requests: rate };
+  const limits = { maxQueryCost: 100_000, concurrency: 1_000, tenant: subject, client: subject, user: subject };
+  await stores.asSuperuser('directory', `update app.tier_limits set limits = '${JSON.stringify(limits)}'`);
 }
 
 async function makeTenant({ platform }: BenchStores, number: number): Promise<BenchTenant> {

@@ -65,8 +65,9 @@ describe('a body', () => {
     ['without a query', '{}', 400, 'BAD_REQUEST'],
     ['with a query of another type', '{"query": 7}', 400, 'BAD_REQUEST'],
     ['with variables of another type', '{"query": "{ tenant { slug } }", "variables": [1]}', 400, 'BAD_REQUEST'],
-    ['with an unknown field', '{"query": "{ secrets }"}', 400, 'GRAPHQL_VALIDATION_FAILED'],
-    ['that does not parse', '{"query": "{ tenant { "}', 400, 'GRAPHQL_PARSE_FAILED'],
+    // Faults of a document answer 200 in plain JSON (GraphQL over HTTP, section 6.4.1).
+    ['with an unknown field', '{"query": "{ secrets }"}', 200, 'GRAPHQL_VALIDATION_FAILED'],
+    ['that does not parse', '{"query": "{ tenant { "}', 200, 'GRAPHQL_PARSE_FAILED'],
     [
       'with two operations and no name',
       '{"query": "query A { tenant { slug } } query B { tenant { slug } }"}',

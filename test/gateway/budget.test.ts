@@ -20,8 +20,11 @@ describe('the budget of a tenant', () => {
     });
     expect(answer.headers.get('x-ratelimit-limit')).toBe('10000');
     expect(Number(answer.headers.get('x-ratelimit-remaining'))).toBeLessThanOrEqual(10_000);
-    expect(answer.headers.get('ratelimit-policy')).toBe('"budget";q=10000;qu="tenon-cost";w=20');
-    expect(answer.headers.get('ratelimit')).toMatch(/^"budget";r=\d+;t=\d+$/);
+    expect(answer.headers.get('ratelimit-policy')).toBe(
+      '"tenant-query";q=10000;qu="tenon-cost";w=20, "tenant-requests";q=5000;w=20, ' +
+        '"user-query";q=5000;qu="tenon-cost";w=20, "user-requests";q=2500;w=20',
+    );
+    expect(answer.headers.get('ratelimit')).toMatch(/^"tenant-query";r=\d+;t=\d+, "tenant-requests";r=\d+;t=\d+, /);
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/);
   });
 
@@ -42,7 +45,16 @@ describe('the budget of a tenant', () => {
     }
     expect(answer.status).toBe(429);
     expect(answer.errors?.[0]?.extensions.code).toBe('THROTTLED');
-    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    const retryAfter = Number(answer.headers.get('retry-after'));
+    expect(retryAfter).toBeGreaterThanOrEqual(1);
+    expect(answer.errors?.[0]?.extensions).toMatchObject({
+      problem: {
+        type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+        status: 429,
+        'violated-policies': expect.arrayContaining([expect.stringMatching(/^user-/)]),
+        'retry-after': retryAfter,
+      },
+    });
     expect((answer.extensions as unknown as { cost: { actualQueryCost: null } }).cost.actualQueryCost).toBeNull();
     expect((await house.graphql(house.globex.member, spend)).status).toBe(200);
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PlatformStatus } from '../../gateway/service-levels/status.ts';
 import { openHouse } from '../support/house.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 
@@ -14,19 +15,25 @@ describe('the doors for operators', () => {
     expect([ready.status, await ready.json()]).toEqual([200, { ready: true, away: [] }]);
   });
 
-  it('/metrics and /status count the requests of a tier, and name no tenant', async () => {
+  it('/metrics counts the requests of a tier by outcome', async () => {
     await house.graphql(house.globex.member, '{ tenant { slug } }');
     const metrics = await (await house.fetch(null, '/metrics')).text();
-    expect(metrics).toMatch(/tenon_graphql_request_seconds_count\{tier="GROWTH"\} [1-9]/);
-    expect(metrics).not.toContain(house.globex.id);
-    const status = (await (await house.fetch(null, '/status')).json()) as {
-      tiers: { tier: string; requests: number; availability: number | null }[];
-    };
+    expect(metrics).toMatch(/tenon_graphql_request_seconds_count\{tier="GROWTH",outcome="ok"\} [1-9]/);
+  });
+
+  it('/status shows each tier beside its objective, and names no tenant', async () => {
+    await house.graphql(house.globex.member, '{ tenant { slug } }');
+    const answer = await (await house.fetch(null, '/status')).text();
+    const status = JSON.parse(answer) as PlatformStatus;
     const growth = status.tiers.find(({ tier }) => tier === 'GROWTH');
-    expect(growth?.requests).toBeGreaterThanOrEqual(1);
-    expect(growth?.availability).toBe(1);
+    expect(status.away).toEqual([]);
+    expect(growth).toMatchObject({ state: 'ok', objective: { p99Seconds: 0.5, availability: 0.999 } });
+    expect(growth?.spans.lastHour.requests).toBeGreaterThanOrEqual(1);
+    expect(growth?.spans.last30Days).toMatchObject({ availability: 1 });
     const page = await (await house.fetch(null, '/status', { headers: { accept: 'text/html' } })).text();
     expect(page).toContain('<th scope="row">ENTERPRISE_PLUS</th>');
+    expect(page).toContain('Last 30 days');
+    expect(`${answer}${page}`).not.toContain(house.globex.id);
   });
 
   it('/.well-known/tenon/keys shows the key that checkpoints and evidence are verified with', async () => {

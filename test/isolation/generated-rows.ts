@@ -17,6 +17,7 @@ const VALUES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   boolean: fc.boolean(),
   smallint: fc.integer({ min: -32_768, max: 32_767 }),
   integer: fc.maxSafeInteger().map((value) => value % 2_147_483_647),
+  'integer[]': fc.array(fc.nat(2_147_483_647), { maxLength: 3 }),
   bigint: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String),
   numeric: fc.tuple(fc.maxSafeInteger(), fc.nat(999)).map(([whole, fraction]) => `${whole}.${fraction}`),
   bytea: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),

@@ -22,6 +22,7 @@ const finished = () =>
 // The exporter forgets at its end what it was given, but the end is what makes the spans that wait come in.
 const stopTelemetry = startTelemetry({
   process: 'gateway',
+  serverSpansByHand: true,
   deployment: 'tenon.test',
   exporter: { export: exporter.export.bind(exporter), shutdown: () => Promise.resolve() },
 });

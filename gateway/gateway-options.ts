@@ -1,0 +1,13 @@
+import type { Subgraph } from '#kit/define-subgraph.ts';
+import type { Platform } from '#kit/request-context.ts';
+
+/** What a gateway is composed of. */
+export interface GatewayOptions {
+  readonly platform: Platform;
+  readonly supergraphSdl: string;
+  readonly subgraphs: readonly Subgraph[];
+  /** Folder of the persisted-operation manifests, one a client. */
+  readonly operationsFolder: string;
+  /** The verification key of checkpoints and evidence, as `/.well-known/tenon/keys` shows it. */
+  readonly verifierKey: string;
+}

@@ -1,0 +1,151 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Span } from '@opentelemetry/api';
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import { originOf } from '#kit/mount-routes.ts';
+import type { RequestOrigin } from '#kit/credential.ts';
+import { requestContext } from '#kit/request-context.ts';
+import { endServerSpan, startServerSpan } from '#kit/server-span.ts';
+import { tenantAttributes } from '#kit/tenant-trace.ts';
+import { fail, type ErrorCode } from '#schema/errors.ts';
+import { isBeyond, type Limits } from '#schema/limits.ts';
+import type { TenantContext } from '#schema/tenant-context.ts';
+import { outcomeText, refusalStatus } from './answer.ts';
+import { recordDecision } from './decisions.ts';
+import type { GatewayParts } from './gateway-parts.ts';
+import { answerParameters, type OperationWays } from './graphql-way.ts';
+import { readBody, writeAnswer, type HttpAnswer } from './http/exchange.ts';
+import { readGraphqlRequest } from './http/graphql-request.ts';
+import { refusalMediaType } from './http/negotiation.ts';
+import { deadlineOf } from './links/call-times.ts';
+import { watchRequest } from './links/request-signal.ts';
+import { documentIdOfPath } from './operations/document-address.ts';
+import { refusalAnswer } from './use-error-masking.ts';
+import { useTenancy } from './use-tenancy.ts';
+
+/** Stands in front of a server's router. */
+export interface GraphqlDoor {
+  /** Answers a request for `/graphql` and returns true; leaves any other alone and returns false. */
+  readonly take: (req: IncomingMessage, res: ServerResponse) => boolean;
+  /** From now on every answer ends its connection. */
+  readonly drain: () => void;
+}
+
+/**
+ * Opens `/graphql` and `/graphql/<id>` (GraphQL over HTTP): each request passes the steps in their order and goes no way
+ * back. It stands in front of the server's router, which a known operation would spend a tenth of its time in.
+ */
+export function newGraphqlDoor(ways: OperationWays): GraphqlDoor {
+  let isDraining = false;
+  return {
+    take: (req, res) => {
+      if (!isGraphqlAddress(req.url ?? '')) return false;
+      if (isDraining) res.shouldKeepAlive = false;
+      void serve(ways, req, res);
+      return true;
+    },
+    drain: () => {
+      isDraining = true;
+    },
+  };
+}
+
+function isGraphqlAddress(url: string): boolean {
+  if (!url.startsWith('/graphql')) return false;
+  const next = url[8];
+  return next === undefined || next === '?' || next === '/';
+}
+
+/** One request at the door, and who it turned out to come from. */
+interface Visit {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly origin: RequestOrigin;
+  readonly span: Span;
+  tenant: TenantContext | null;
+}
+
+async function serve(behind: OperationWays, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const origin = originOf({ headers: req.headers, ip: req.socket.remoteAddress ?? '' });
+  const span = startServerSpan({ method: req.method ?? '', headers: req.headers, route: '/graphql' });
+  const visit: Visit = { req, res, origin, span, tenant: null };
+  const answer = await (isPageRequest(req, behind.parts) ? graphiql() : answerVisit(behind, visit)).catch(
+    (thrown: unknown) => refuse(behind.parts, visit, thrown),
+  );
+  if (!res.destroyed) writeAnswer(res, answer, ['x-request-id', origin.requestId]);
+  endServerSpan(span, answer.status);
+}
+
+async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAnswer> {
+  const { parts } = behind;
+  const { req, origin, span } = visit;
+  const method = methodOf(req);
+  if (isBeyond(parts.limits, 'headers', req.rawHeaders.length / 2)) parts.metrics.limitsExceeded(['headers']);
+  const found = useTenancy(parts.tenancy, req.headers, origin);
+  const { tenant, limits } = found instanceof Promise ? await found : found;
+  visit.tenant = tenant;
+  span.setAttributes(tenantAttributes(tenant));
+  const watch = watchRequest(visit.res, deadlineOf(tenant.tier));
+  try {
+    const { pathId, search } = addressOf(req);
+    const body = method === 'POST' ? await readBody(req, bodyMax(parts.limits)) : '';
+    if (isBeyond(parts.limits, 'bodyBytes', body.length)) parts.metrics.limitsExceeded(['bodyBytes']);
+    const message = { method, contentType: req.headers['content-type'], search, body };
+    return await answerParameters(behind, {
+      parameters: readGraphqlRequest(message, parts.limits.batch.max),
+      request: requestContext(parts.platform, tenant, watch.signal),
+      http: { method, headers: req.headers, pathId },
+      limits,
+      span,
+    });
+  } finally {
+    watch.end();
+  }
+}
+
+async function refuse(parts: GatewayParts, { req, origin, tenant }: Visit, thrown: unknown): Promise<HttpAnswer> {
+  const { error, code, status } = refusalAnswer(thrown, origin.requestId);
+  if (tenant !== null) await recordDecision(parts.decisions, requestContext(parts.platform, tenant), code);
+  parts.metrics.observe({ tenant, status, seconds: 0, code, estimated: null, actual: null });
+  const mediaType = refusalMediaType(req.headers.accept);
+  return {
+    status: refusalStatus(code, mediaType, status),
+    mediaType,
+    headers: REFUSAL_HEADERS[code] ?? {},
+    text: outcomeText({ errors: [error], extensions: null }),
+  };
+}
+
+/** What a refusal has to say beside its code (RFC 9110 sections 11.6.1 and 10.2.1); a body too large ends the connection. */
+const REFUSAL_HEADERS: Partial<Record<ErrorCode, Readonly<Record<string, string>>>> = {
+  UNAUTHENTICATED: { 'www-authenticate': 'Bearer' },
+  METHOD_NOT_ALLOWED: { allow: 'GET, POST' },
+  PAYLOAD_TOO_LARGE: { connection: 'close' },
+};
+
+/** A limit that is only measured must not let a body fill the memory. */
+const MEASURED_BODY_MAX = 64 * 1024 * 1024;
+
+function bodyMax({ bodyBytes: { max, mode } }: Limits): number {
+  return mode === 'enforce' ? max : Math.max(max, MEASURED_BODY_MAX);
+}
+
+function methodOf({ method }: IncomingMessage): 'GET' | 'POST' {
+  return method === 'GET' || method === 'POST' ? method : fail('METHOD_NOT_ALLOWED', `${method} /graphql`);
+}
+
+function addressOf({ url = '' }: IncomingMessage): { pathId: string | null; search: string } {
+  if (url === '/graphql') return { pathId: null, search: '' };
+  const question = url.indexOf('?');
+  const path = question === -1 ? url : url.slice(0, question);
+  return { pathId: documentIdOfPath(path), search: question === -1 ? '' : url.slice(question) };
+}
+
+function isPageRequest({ method, url = '', headers }: IncomingMessage, { platform }: GatewayParts): boolean {
+  if (method !== 'GET' || platform.config.profile === 'production') return false;
+  return headers.accept?.includes('text/html') === true && !url.includes('query=');
+}
+
+async function graphiql(): Promise<HttpAnswer> {
+  const text = renderGraphiQL({ title: 'Tenon', endpoint: '/graphql' });
+  return { status: 200, mediaType: 'text/html', headers: {}, text };
+}

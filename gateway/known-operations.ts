@@ -1,0 +1,63 @@
+import { LRUCache } from 'lru-cache';
+import type { PreparedOperation } from './prepared-operation.ts';
+
+/**
+ * Operations by their text and name, compiled. They depend on the supergraph alone, on nothing of a tenant, so that one
+ * serves all; what a request may do with it is decided anew each time.
+ */
+export interface KnownOperations {
+  get(text: string, operationName: string | null): PreparedOperation | undefined;
+  set(text: string, operationName: string | null, operation: PreparedOperation): void;
+  /** Remembers an operation however many others come; for those that a manifest of the platform names. */
+  pin(text: string, operationName: string | null, operation: PreparedOperation): void;
+  /** Texts and names of the operations that were used last, the latest first. */
+  latest(count: number): readonly (readonly [text: string, operationName: string | null])[];
+  readonly size: number;
+}
+
+/** A program takes some twenty times the memory of its text: this is about 80 MB of programs. */
+const MAX_TEXT_LENGTH = 4_000_000;
+const MAX_OPERATIONS = 5_000;
+/** Longer texts are rare and dear to keep: they are compiled each time. */
+const LONGEST_TEXT = 64 * 1024;
+/** Cannot stand in a name. */
+const SEPARATOR = '\n#';
+
+/** Returns a memory of operations that forgets the longest unused ones. */
+export function newKnownOperations(): KnownOperations {
+  const cache = new LRUCache<string, PreparedOperation>({
+    max: MAX_OPERATIONS,
+    maxSize: MAX_TEXT_LENGTH,
+    maxEntrySize: LONGEST_TEXT,
+    sizeCalculation: (_operation, key) => key.length,
+  });
+  const pinned = new Map<string, PreparedOperation>();
+  return {
+    get: (text, operationName) => {
+      const key = keyOf(text, operationName);
+      return cache.get(key) ?? pinned.get(key);
+    },
+    pin: (text, operationName, operation) => void pinned.set(keyOf(text, operationName), operation),
+    set: (text, operationName, operation) => void cache.set(keyOf(text, operationName), operation),
+    latest: (count) => {
+      const found: (readonly [string, string | null])[] = [];
+      for (const key of cache.keys()) {
+        if (found.length === count) break;
+        found.push(partsOf(key));
+      }
+      return found;
+    },
+    get size() {
+      return cache.size;
+    },
+  };
+}
+
+function keyOf(text: string, operationName: string | null): string {
+  return operationName === null ? text : `${operationName}${SEPARATOR}${text}`;
+}
+
+function partsOf(key: string): readonly [string, string | null] {
+  const named = /^(\w+)\n#/.exec(key);
+  return named === null ? [key, null] : [key.slice(named[0].length), named[1] ?? null];
+}

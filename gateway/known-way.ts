@@ -1,0 +1,97 @@
+import { GraphQLError, type GraphQLFormattedError } from 'graphql';
+import { dryRunExtension } from '#schema/cost/query-cost.ts';
+import type { ErrorCode } from '#schema/errors.ts';
+import { isBeyond } from '#schema/limits.ts';
+import { admit, settle, type AskedOperation } from './admission.ts';
+import { outcomeText, refusalStatus, spendingAnswer, type Outcome } from './answer.ts';
+import { recordDecision } from './decisions.ts';
+import type { GatewayContext } from './gateway-context.ts';
+import type { GatewayParts } from './gateway-parts.ts';
+import type { HttpAnswer } from './http/exchange.ts';
+import type { MediaType } from './http/negotiation.ts';
+import { codeOf, maskError, refusalAnswer } from './use-error-masking.ts';
+
+/** What came of an operation. */
+interface Ran extends Pick<Outcome, 'data' | 'errors'> {
+  /** Set where nothing ran. */
+  readonly refused: ErrorCode | null;
+}
+
+/**
+ * Runs a known operation from its admission to its answer, past Apollo Server, which has parsed, validated and measured
+ * it when it was first seen. An operation that is seen for the first time takes the same steps as a plugin of Apollo
+ * Server (apollo-server.ts).
+ */
+export async function runKnown(
+  parts: GatewayParts,
+  ctx: GatewayContext,
+  asked: AskedOperation & { readonly mediaType: MediaType },
+): Promise<HttpAnswer> {
+  ctx.operation = asked.operation;
+  const { mediaType } = asked;
+  const { refused, ...ran } = await outcomeOf(parts, ctx, asked);
+  const { headers, extensions } = spendingAnswer(ctx, settle(parts.admission, ctx), costDetail(ctx, asked));
+  if (ran.errors.length > 0) ctx.code = refused ?? codeOf(ran.errors[0]);
+  const status = refused === null ? 200 : refusalStatus(refused, mediaType);
+  return { status, mediaType, headers, text: outcomeText({ ...ran, extensions }) };
+}
+
+/** What the subgraphs answered; `json` is null where the variables do not fit, so that nothing was asked. */
+export interface Answered {
+  readonly json: string | null;
+  readonly errors: readonly GraphQLFormattedError[];
+}
+
+/** Calls the subgraphs for an operation that was let in, and notes what the answer cost. */
+export async function callSubgraphs(
+  { links, feed, limits, metrics }: GatewayParts,
+  ctx: GatewayContext,
+  { operation, variables }: AskedOperation,
+): Promise<Answered> {
+  const { signal, tenant } = ctx.request;
+  const { json, data, errors } = await operation.program.run({ variables, links, call: ctx, signal });
+  // Who changed something is answered when this gateway knows of it, so that her next request meets no older memory.
+  // An operator may have changed something in any cell.
+  if (operation.kind === 'mutation')
+    await feed.caughtUp(tenant.scopes.includes('platform:tenants') ? null : tenant.cell);
+  if (json !== null && isBeyond(limits, 'responseBytes', json.length)) metrics.limitsExceeded(['responseBytes']);
+  if (ctx.spending !== undefined && json !== null) ctx.spending.actual = operation.cost.actual(data, variables);
+  return { json, errors: errors.map((error) => maskError(error, tenant.requestId)) };
+}
+
+/** Runs an operation on its way through Apollo Server, which writes the answer itself. */
+export async function executeForApollo(
+  parts: GatewayParts,
+  ctx: GatewayContext,
+  variables: Readonly<Record<string, unknown>>,
+): Promise<{ data?: Record<string, unknown> | null; errors?: GraphQLError[] }> {
+  const { operation } = ctx;
+  if (operation === undefined) throw new Error('an operation is prepared before it runs');
+  const { json, errors } = await callSubgraphs(parts, ctx, { operation, variables });
+  return {
+    ...(json === null ? {} : { data: JSON.parse(json) as Record<string, unknown> | null }),
+    ...(errors.length === 0 ? {} : { errors: errors.map(asGraphqlError) }),
+  };
+}
+
+function asGraphqlError({ message, path, extensions }: GraphQLFormattedError): GraphQLError {
+  return new GraphQLError(message, { path: path ?? null, extensions: extensions ?? null });
+}
+
+/** Returns where the estimate of a dry run comes from, by field; nothing for an operation that runs. */
+export function costDetail(ctx: GatewayContext, { operation, variables }: AskedOperation): object {
+  return ctx.dryRun && ctx.spending !== undefined ? dryRunExtension(operation.cost.estimate(variables)) : {};
+}
+
+async function outcomeOf(parts: GatewayParts, ctx: GatewayContext, asked: AskedOperation): Promise<Ran> {
+  try {
+    await admit(parts.admission, ctx, asked);
+    if (ctx.dryRun) return { data: null, errors: [], refused: null };
+    const { json, errors } = await callSubgraphs(parts, ctx, asked);
+    return json === null ? { errors, refused: codeOf(errors[0]) } : { data: json, errors, refused: null };
+  } catch (thrown) {
+    const { error, code } = refusalAnswer(thrown, ctx.request.tenant.requestId);
+    await recordDecision(parts.decisions, ctx.request, code);
+    return { errors: [error], refused: code };
+  }
+}

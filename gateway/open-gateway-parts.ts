@@ -1,0 +1,122 @@
+import { changeFeedOf, type ChangeFeed } from '#kit/change-feed.ts';
+import { approvedOperations } from '#kit/approved-operations.ts';
+import { newCredentialCache } from '#kit/credential-cache.ts';
+import { openTierLimits } from '#kit/tenant-limits.ts';
+import type { Platform } from '#kit/request-context.ts';
+import { fail } from '#schema/errors.ts';
+import { DEFAULT_LIMITS } from '#schema/limits.ts';
+import { checkOperations } from '#schema/operation-check.ts';
+import type { Admission } from './admission.ts';
+import type { Budgets } from './budget/budgets.ts';
+import { newBudgetStoreWatch, type BudgetStoreWatch } from './budget-store-watch.ts';
+import { newFairQueue } from './budget/fair-queue.ts';
+import { newMemoryBudgets } from './budget/memory-budgets.ts';
+import { newRedisBudgets } from './budget/redis-budgets.ts';
+import { newRefusalPace } from './budget/refusal-pace.ts';
+import type { GatewayParts } from './gateway-parts.ts';
+import { executeForApollo } from './known-way.ts';
+import { newAutomaticQueries } from './operations/automatic-persisted-queries.ts';
+import { loadPersistedOperations, type PersistedOperations } from './operations/persisted-operations.ts';
+import { newRegisteredOperations } from './operations/registered-operations.ts';
+import type { GatewayOptions } from './gateway-options.ts';
+import type { GatewayMetrics } from './service-levels/metrics.ts';
+import { openServiceLevels, type ServiceLevels } from './service-levels/service-levels.ts';
+import { openSubgraphLinks } from './subgraph-links.ts';
+import { openSupergraphs, pinOperation, type Supergraph } from './supergraph.ts';
+
+/** The parts of a gateway that is about to serve. */
+export interface OpenParts {
+  readonly parts: GatewayParts;
+  readonly levels: ServiceLevels;
+  readonly feed: ChangeFeed;
+  readonly reload: (supergraphSdl: string) => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+/** Opens everything that requests pass through; what was opened before a failure is closed again. */
+export async function openGatewayParts(options: GatewayOptions): Promise<OpenParts> {
+  const { platform, operationsFolder: folder } = options;
+  const { databases, config } = platform;
+  const feed = await changeFeedOf(databases);
+  const tiers = await openTierLimits(databases, feed);
+  const credentials = newCredentialCache({ databases, feed, tiers });
+  const levels = openServiceLevels(platform);
+  const { metrics } = levels;
+  const subgraphs = openSubgraphLinks({ ...options, metrics });
+  const supergraphs = await openSupergraphs(options.supergraphSdl, (ctx, variables) =>
+    executeForApollo(parts, ctx, variables),
+  );
+  let manifests = await pinnedManifests(supergraphs.current(), folder);
+  const operations = newRegisteredOperations({ databases, feed, platformManifests: () => manifests });
+  const budgetStore = newBudgetStoreWatch();
+  const admission = openAdmission(config.redisUrl, metrics, budgetStore);
+  const parts: GatewayParts = {
+    platform,
+    tenancy: { credentials, clock: platform.clock },
+    doors: { operations, automatic: newAutomaticQueries() },
+    limits: config.limits ?? DEFAULT_LIMITS,
+    admission,
+    supergraphs,
+    links: subgraphs.links,
+    metrics,
+    decisions: new Map(),
+    budgetStore,
+    feed,
+  };
+  return {
+    parts,
+    levels,
+    feed,
+    reload: async (sdl) => {
+      let pinned = manifests;
+      await supergraphs.replace(sdl, async (next) => {
+        await requireUnbroken(platform, next);
+        pinned = await pinnedManifests(next, folder);
+      });
+      manifests = pinned;
+    },
+    close: async () => {
+      await admission.budgets.close();
+      await operations.close();
+      await levels.close();
+      await subgraphs.close();
+      credentials.close();
+      tiers.close();
+      await feed.close();
+    },
+  };
+}
+
+/** Shared by all gateways where they have a Redis, else this one's own. */
+function openAdmission(redisUrl: string | null, metrics: GatewayMetrics, store: BudgetStoreWatch): Admission {
+  const queue = newFairQueue();
+  metrics.queueLength(() => queue.waiting);
+  const budgets: Budgets =
+    redisUrl === null
+      ? newMemoryBudgets()
+      : newRedisBudgets({
+          url: redisUrl,
+          onChange: (away) => {
+            metrics.budgetStoreAway(away);
+            store.changed(away);
+          },
+        });
+  const onThrottled = (policy: string) => metrics.throttled(policy);
+  return { budgets, queue, pace: newRefusalPace(), nowMs: () => performance.now(), onThrottled };
+}
+
+/** The operations of the platform's manifests are compiled before the first request asks for one. */
+async function pinnedManifests(on: Supergraph, folder: string): Promise<PersistedOperations> {
+  const manifests = await loadPersistedOperations({ folder, schema: on.apiSchema });
+  for (const { source } of manifests.all) await pinOperation(on, source, null);
+  return manifests;
+}
+
+/** What a client has registered and approved must go on working: a supergraph that breaks one is not served. */
+async function requireUnbroken({ databases, clock }: Platform, { apiSchema }: Supergraph): Promise<void> {
+  for await (const { tenant, operations } of approvedOperations(databases, clock())) {
+    const [broken] = checkOperations(apiSchema, operations);
+    if (broken !== undefined)
+      fail('CONFLICT', `it breaks the operation ${broken.id} of ${broken.client} in ${tenant}: ${broken.reason}`);
+  }
+}

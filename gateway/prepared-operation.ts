@@ -1,0 +1,51 @@
+import {
+  getOperationAST,
+  OperationTypeNode,
+  type DocumentNode,
+  type GraphQLSchema,
+  type OperationDefinitionNode,
+} from 'graphql';
+import { compileCost, type CostProgram } from '#schema/cost/cost-program.ts';
+import { fragmentsOf } from '#schema/cost/query-cost.ts';
+import { fail } from '#schema/errors.ts';
+import { usesIntrospection } from '#schema/operation-limits.ts';
+import type { CostSchema } from '#schema/cost/cost-schema.ts';
+import type { Execution, Program } from './execution/execution.ts';
+
+/** An operation that is ready to run: everything about it that does not depend on who asks and with which variables. */
+export interface PreparedOperation {
+  readonly name: string | null;
+  readonly kind: 'query' | 'mutation';
+  readonly program: Program;
+  readonly cost: CostProgram;
+  readonly usesIntrospection: boolean;
+}
+
+/** What operations are prepared with: one supergraph, as the gateway sees it. */
+export interface PreparedOn {
+  readonly apiSchema: GraphQLSchema;
+  readonly costs: CostSchema;
+  readonly execution: Execution;
+}
+
+/** Plans and compiles one operation of a validated document; planning leaves the event loop free. */
+export async function prepareOperation(
+  on: PreparedOn,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+): Promise<PreparedOperation> {
+  const name = operation.name?.value ?? null;
+  return {
+    name,
+    kind: operation.operation === OperationTypeNode.MUTATION ? 'mutation' : 'query',
+    program: await on.execution.compile({ document, operationName: name }),
+    cost: compileCost({ operation, fragments: fragmentsOf(document), schema: on.apiSchema, costs: on.costs }),
+    usesIntrospection: usesIntrospection(document),
+  };
+}
+
+/** Returns the operation of a document that a name chooses; BAD_REQUEST where it chooses none. */
+export function operationIn(document: DocumentNode, operationName: string | null): OperationDefinitionNode {
+  const found = getOperationAST(document, operationName);
+  return found ?? fail('BAD_REQUEST', 'no such operation', { hint: 'Name one of the operations in the document.' });
+}
