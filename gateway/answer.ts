@@ -9,7 +9,8 @@ export interface Outcome {
   /** The text of `data`; undefined where nothing ran. */
   readonly data?: string | null | undefined;
   readonly errors: readonly GraphQLFormattedError[];
-  readonly extensions: Readonly<Record<string, unknown>> | null;
+  /** The text of `extensions`, null where there are none. */
+  readonly extensions: string | null;
 }
 
 /** Faults of a document or its variables, which `application/json` answers with 200 (GraphQL over HTTP, section 6.4.1). */
@@ -21,11 +22,10 @@ const DOCUMENT_FAULTS: ReadonlySet<ErrorCode> = new Set([
 
 /** Returns the text of an answer: errors first, so that a reader sees them before a long answer. */
 export function outcomeText({ data, errors, extensions }: Outcome): string {
-  const parts: string[] = [];
-  if (errors.length > 0) parts.push(`"errors":${JSON.stringify(errors)}`);
-  if (data !== undefined) parts.push(`"data":${data ?? 'null'}`);
-  if (extensions !== null) parts.push(`"extensions":${JSON.stringify(extensions)}`);
-  return `{${parts.join(',')}}`;
+  let text = errors.length > 0 ? `{"errors":${JSON.stringify(errors)}` : '';
+  if (data !== undefined) text += `${text === '' ? '{' : ','}"data":${data ?? 'null'}`;
+  if (extensions !== null) text += `${text === '' ? '{' : ','}"extensions":${extensions}`;
+  return `${text}}`;
 }
 
 /** Returns the status of an answer in which nothing ran: the error's own, or 200 for faults of a document in plain JSON. */
@@ -33,19 +33,23 @@ export function refusalStatus(code: ErrorCode, mediaType: string, status: number
   return mediaType === 'application/json' && DOCUMENT_FAULTS.has(code) ? 200 : status;
 }
 
+/** What an answer says of its cost. */
+export interface SpendingAnswer {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly cost: CostExtension;
+}
+
 /**
  * Returns the headers and `extensions.cost` that tell what the operation cost and what is left of the budgets; `detail` is
- * added to the latter. Nothing where no budget was ever asked.
+ * added to the latter. Null where no budget was ever asked.
  */
 export function spendingAnswer(
   { spending }: GatewayContext,
   left: BudgetStatus | null,
   detail: object,
-): { headers: Record<string, string>; extensions: { readonly cost: CostExtension } | null } {
-  if (spending === undefined || left === null) return { headers: {}, extensions: null };
+): SpendingAnswer | null {
+  if (spending === undefined || left === null) return null;
   const { retryAfterSeconds, estimated, actual } = spending;
-  return {
-    headers: budgetHeaders(left, retryAfterSeconds),
-    extensions: { cost: { ...costExtension(left, { requested: estimated, actual }), ...detail } },
-  };
+  const cost = costExtension(left, { requested: estimated, actual });
+  return { headers: budgetHeaders(left, retryAfterSeconds), cost: Object.assign(cost, detail) };
 }

@@ -72,7 +72,7 @@ export async function runThroughApollo(
   } = Object.fromEntries(headers);
   const type = mediaType.split(';')[0] ?? mediaType;
   const known = ctx.code !== undefined && ctx.ran === false ? refusalStatus(ctx.code, type) : status;
-  return { status: known, mediaType: type, headers: others, text: body.string };
+  return { status: known, mediaType: type, headers: others, text: body.string.trimEnd() };
 }
 
 /** The steps between validation and execution, and what an answer says of its cost and its errors. */
@@ -105,7 +105,9 @@ async function prepare(
   try {
     if (operation == null) throw new TenonError('BAD_REQUEST', 'no such operation', { hint: OPERATION_HINT });
     const supergraph = parts.supergraphs.of(schema);
+    const started = performance.now();
     ctx.operation = await prepareOperation(supergraph, document, operation);
+    parts.metrics.planned((performance.now() - started) / 1000);
     await admit(parts.admission, ctx, askedBy(ctx.operation, request));
     supergraph.known.set(source, request.operationName ?? null, ctx.operation);
   } catch (thrown) {
@@ -122,9 +124,9 @@ function finish(parts: GatewayParts, rc: GraphQLRequestContextWillSendResponse<A
   const { singleResult } = response.body;
   const left = settle(parts.admission, ctx);
   const detail = ctx.operation === undefined ? {} : costDetail(ctx, askedBy(ctx.operation, rc.request));
-  const { headers, extensions } = spendingAnswer(ctx, left, detail);
-  for (const [name, value] of Object.entries(headers)) response.http.headers.set(name, value);
-  if (extensions !== null) singleResult.extensions = { ...singleResult.extensions, ...extensions };
+  const spent = spendingAnswer(ctx, left, detail);
+  for (const [name, value] of Object.entries(spent?.headers ?? {})) response.http.headers.set(name, value);
+  if (spent !== null) singleResult.extensions = { ...singleResult.extensions, cost: spent.cost };
   const { errors = [] } = singleResult;
   if (errors.length === 0) return;
   const { requestId } = ctx.request.tenant;

@@ -20,6 +20,15 @@ const RECORDED = {
   MAX_ROOT_FIELDS_LIMIT: 'operation.refuse',
   MAX_DIRECTIVES_LIMIT: 'operation.refuse',
   MAX_TOKENS_LIMIT: 'operation.refuse',
+  MAX_DOCUMENT_LIMIT: 'operation.refuse',
+  MAX_FIELDS_LIMIT: 'operation.refuse',
+  MAX_OVERLAPS_LIMIT: 'operation.refuse',
+  MAX_DEFINITIONS_LIMIT: 'operation.refuse',
+  MAX_VARIABLES_LIMIT: 'operation.refuse',
+  MAX_LITERALS_LIMIT: 'operation.refuse',
+  MAX_NAME_LIMIT: 'operation.refuse',
+  MAX_INPUT_LIMIT: 'operation.refuse',
+  RESPONSE_TOO_LARGE: 'operation.refuse',
   BATCH_LIMIT_EXCEEDED: 'operation.refuse',
 } as const satisfies Partial<Record<ErrorCode, string>>;
 
@@ -34,7 +43,7 @@ const MOST_REMEMBERED = 10_000;
 export async function recordDecision(decisions: DecisionLog, ctx: RequestContext, code: ErrorCode): Promise<void> {
   if (!isRecorded(code)) return;
   const key = `${ctx.tenant.tenant} ${ctx.tenant.actor.id} ${code}`;
-  const nowMs = Date.now();
+  const nowMs = ctx.clock().getTime();
   const recent = decisions.get(key);
   if (recent !== undefined && recent.untilMs > nowMs) {
     recent.suppressed += 1;

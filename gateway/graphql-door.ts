@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Span } from '@opentelemetry/api';
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import { originOf } from '#kit/mount-routes.ts';
 import type { RequestOrigin } from '#kit/credential.ts';
 import { requestContext } from '#kit/request-context.ts';
-import { endServerSpan, startServerSpan } from '#kit/server-span.ts';
+import { endServerSpan, startServerSpan, underSpan } from '#kit/server-span.ts';
 import { tenantAttributes } from '#kit/tenant-trace.ts';
 import { fail, type ErrorCode } from '#schema/errors.ts';
 import { isBeyond, type Limits } from '#schema/limits.ts';
@@ -17,7 +16,7 @@ import { readBody, writeAnswer, type HttpAnswer } from './http/exchange.ts';
 import { readGraphqlRequest } from './http/graphql-request.ts';
 import { refusalMediaType } from './http/negotiation.ts';
 import { deadlineOf } from './links/call-times.ts';
-import { watchRequest } from './links/request-signal.ts';
+import { RequestWatch } from './links/request-signal.ts';
 import { documentIdOfPath } from './operations/document-address.ts';
 import { refusalAnswer } from './use-error-masking.ts';
 import { useTenancy } from './use-tenancy.ts';
@@ -39,8 +38,7 @@ export function newGraphqlDoor(ways: OperationWays): GraphqlDoor {
   return {
     take: (req, res) => {
       if (!isGraphqlAddress(req.url ?? '')) return false;
-      if (isDraining) res.shouldKeepAlive = false;
-      void serve(ways, req, res);
+      void serve(ways, { req, res, isLast: () => isDraining });
       return true;
     },
     drain: () => {
@@ -64,15 +62,31 @@ interface Visit {
   tenant: TenantContext | null;
 }
 
-async function serve(behind: OperationWays, req: IncomingMessage, res: ServerResponse): Promise<void> {
+/** One call of the door; whether its answer ends the connection is known when it is written. */
+interface Call extends Pick<Visit, 'req' | 'res'> {
+  readonly isLast: () => boolean;
+}
+
+async function serve(behind: OperationWays, { req, res, isLast }: Call): Promise<void> {
   const origin = originOf({ headers: req.headers, ip: req.socket.remoteAddress ?? '' });
   const span = startServerSpan({ method: req.method ?? '', headers: req.headers, route: '/graphql' });
   const visit: Visit = { req, res, origin, span, tenant: null };
-  const answer = await (isPageRequest(req, behind.parts) ? graphiql() : answerVisit(behind, visit)).catch(
-    (thrown: unknown) => refuse(behind.parts, visit, thrown),
-  );
-  if (!res.destroyed) writeAnswer(res, answer, ['x-request-id', origin.requestId]);
+  let answer: HttpAnswer;
+  try {
+    answer = await (isPageRequest(req, behind.parts) ? graphiql() : answerVisit(behind, visit));
+  } catch (thrown) {
+    answer = await refuse(behind.parts, visit, thrown);
+  }
+  if (isLast()) res.shouldKeepAlive = false;
+  if (!res.destroyed) writeAnswer(res, answer, linesOf(origin, answer));
   endServerSpan(span, answer.status);
+}
+
+/** What is for one tenant's eyes is stored nowhere on its way, unless the answer itself says how. */
+function linesOf({ requestId }: RequestOrigin, { headers }: HttpAnswer): readonly string[] {
+  return headers['cache-control'] === undefined
+    ? ['x-request-id', requestId, 'cache-control', 'no-store']
+    : ['x-request-id', requestId];
 }
 
 async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAnswer> {
@@ -80,18 +94,23 @@ async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAns
   const { req, origin, span } = visit;
   const method = methodOf(req);
   if (isBeyond(parts.limits, 'headers', req.rawHeaders.length / 2)) parts.metrics.limitsExceeded(['headers']);
-  const found = useTenancy(parts.tenancy, req.headers, origin);
+  const found = span.isRecording()
+    ? underSpan(span, () => useTenancy(parts.tenancy, req.headers, origin))
+    : useTenancy(parts.tenancy, req.headers, origin);
   const { tenant, limits } = found instanceof Promise ? await found : found;
   visit.tenant = tenant;
-  span.setAttributes(tenantAttributes(tenant));
-  const watch = watchRequest(visit.res, deadlineOf(tenant.tier));
+  if (span.isRecording()) span.setAttributes(tenantAttributes(tenant));
+  const watch = new RequestWatch(visit.res, deadlineOf(tenant.tier));
   try {
     const { pathId, search } = addressOf(req);
     const body = method === 'POST' ? await readBody(req, bodyMax(parts.limits)) : '';
     if (isBeyond(parts.limits, 'bodyBytes', body.length)) parts.metrics.limitsExceeded(['bodyBytes']);
     const message = { method, contentType: req.headers['content-type'], search, body };
+    const parameters = readGraphqlRequest(message, batchMax(parts.limits));
+    if (Array.isArray(parameters) && isBeyond(parts.limits, 'batch', parameters.length))
+      parts.metrics.limitsExceeded(['batch']);
     return await answerParameters(behind, {
-      parameters: readGraphqlRequest(message, parts.limits.batch.max),
+      parameters,
       request: requestContext(parts.platform, tenant, watch.signal),
       http: { method, headers: req.headers, pathId },
       limits,
@@ -129,6 +148,11 @@ function bodyMax({ bodyBytes: { max, mode } }: Limits): number {
   return mode === 'enforce' ? max : Math.max(max, MEASURED_BODY_MAX);
 }
 
+/** The body bounds a batch whose length is only measured. */
+function batchMax({ batch: { max, mode } }: Limits): number {
+  return mode === 'enforce' ? max : Infinity;
+}
+
 function methodOf({ method }: IncomingMessage): 'GET' | 'POST' {
   return method === 'GET' || method === 'POST' ? method : fail('METHOD_NOT_ALLOWED', `${method} /graphql`);
 }
@@ -145,7 +169,9 @@ function isPageRequest({ method, url = '', headers }: IncomingMessage, { platfor
   return headers.accept?.includes('text/html') === true && !url.includes('query=');
 }
 
+/** Loaded when somebody asks for it: the page is a third of all the memory that a gateway starts with. */
 async function graphiql(): Promise<HttpAnswer> {
+  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
   const text = renderGraphiQL({ title: 'Tenon', endpoint: '/graphql' });
   return { status: 200, mediaType: 'text/html', headers: {}, text };
 }

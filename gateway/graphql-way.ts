@@ -2,6 +2,7 @@ import type { ApolloServer } from '@apollo/server';
 import type { Span } from '@opentelemetry/api';
 import { GraphQLError, parse, type DocumentNode } from 'graphql';
 import type { RequestContext } from '#kit/request-context.ts';
+import { underSpan } from '#kit/server-span.ts';
 import type { BudgetLimits } from '#schema/budget-limits.ts';
 import { fail } from '#schema/errors.ts';
 import type { LimitName, Limits } from '#schema/limits.ts';
@@ -36,9 +37,18 @@ export interface OperationWays {
 }
 
 /** Answers one operation, or each of a batch in their order. */
-export async function answerParameters(ways: OperationWays, visit: GraphqlVisit): Promise<HttpAnswer> {
+export function answerParameters(ways: OperationWays, visit: GraphqlVisit): Promise<HttpAnswer> {
   const { parameters } = visit;
-  if (!isBatch(parameters)) return answerOne(ways, visit, { parameters, isBatched: false });
+  return isBatch(parameters)
+    ? answerBatch(ways, visit, parameters)
+    : answerOne(ways, visit, { parameters, isBatched: false });
+}
+
+async function answerBatch(
+  ways: OperationWays,
+  visit: GraphqlVisit,
+  parameters: readonly Readonly<Record<string, unknown>>[],
+): Promise<HttpAnswer> {
   const answers: HttpAnswer[] = [];
   for (const each of parameters) answers.push(await answerOne(ways, visit, { parameters: each, isBatched: true }));
   const [{ mediaType, headers } = { mediaType: 'application/json', headers: {} }] = answers.toReversed();
@@ -56,11 +66,14 @@ async function answerOne(ways: OperationWays, visit: GraphqlVisit, sent: SentOpe
   const { request, limits, span, http } = visit;
   const dryRun = http.headers['x-cost-dry-run'] === '1';
   const ctx: GatewayContext = { request, limits, span, dryRun, isBatched: sent.isBatched, costCeiling: null };
-  const answer = await wayOf(ways, visit, { ctx, sent }).catch((thrown: unknown) =>
-    refuse(parts, { ctx, http }, thrown),
-  );
+  let answer: HttpAnswer;
+  try {
+    answer = await wayOf(ways, visit, { ctx, sent });
+  } catch (thrown) {
+    answer = await refuse(parts, { ctx, http }, thrown);
+  }
   parts.budgetStore.note(request);
-  if (ctx.operation !== undefined) traceOperation(span, ctx.operation);
+  if (ctx.operation !== undefined && span.isRecording()) traceOperation(span, ctx.operation);
   parts.metrics.observe({
     tenant: request.tenant,
     status: answer.status,
@@ -96,7 +109,7 @@ async function wayOf(
 }
 
 /** A known operation runs at once; one that nobody has sent before is measured, and then goes through Apollo Server. */
-async function answerOperation(
+function answerOperation(
   { parts, apollo }: OperationWays,
   ctx: GatewayContext,
   { http, operation }: { http: HttpRequest; operation: OperationRequest },
@@ -107,7 +120,7 @@ async function answerOperation(
   parts.metrics.programCache(known !== undefined);
   if (known === undefined || mediaType === null) {
     parts.metrics.limitsExceeded(measure(query, parts.limits));
-    return runThroughApollo(apollo, ctx, { http, operation });
+    return underSpan(ctx.span, () => runThroughApollo(apollo, ctx, { http, operation }));
   }
   if (http.method === 'GET' && known.kind === 'mutation') fail('METHOD_NOT_ALLOWED', 'a mutation by GET');
   return runKnown(parts, ctx, { operation: known, variables, mediaType });

@@ -3,19 +3,25 @@ import { dryRunExtension } from '#schema/cost/query-cost.ts';
 import type { ErrorCode } from '#schema/errors.ts';
 import { isBeyond } from '#schema/limits.ts';
 import { admit, settle, type AskedOperation } from './admission.ts';
-import { outcomeText, refusalStatus, spendingAnswer, type Outcome } from './answer.ts';
+import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
+import type { CostExtension } from './budget/budget-headers.ts';
 import { recordDecision } from './decisions.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import type { HttpAnswer } from './http/exchange.ts';
 import type { MediaType } from './http/negotiation.ts';
-import { codeOf, maskError, refusalAnswer } from './use-error-masking.ts';
+import { codeOf, maskError, refusalAnswer, toGraphqlError } from './use-error-masking.ts';
 
 /** What came of an operation. */
-interface Ran extends Pick<Outcome, 'data' | 'errors'> {
+interface Ran {
+  /** The text of `data`; undefined where nothing ran. */
+  readonly data: string | null | undefined;
+  readonly errors: readonly GraphQLFormattedError[];
   /** Set where nothing ran. */
   readonly refused: ErrorCode | null;
 }
+
+const NO_HEADERS: Readonly<Record<string, string>> = {};
 
 /**
  * Runs a known operation from its admission to its answer, past Apollo Server, which has parsed, validated and measured
@@ -29,11 +35,23 @@ export async function runKnown(
 ): Promise<HttpAnswer> {
   ctx.operation = asked.operation;
   const { mediaType } = asked;
-  const { refused, ...ran } = await outcomeOf(parts, ctx, asked);
-  const { headers, extensions } = spendingAnswer(ctx, settle(parts.admission, ctx), costDetail(ctx, asked));
-  if (ran.errors.length > 0) ctx.code = refused ?? codeOf(ran.errors[0]);
+  const { data, errors, refused } = await outcomeOf(parts, ctx, asked);
+  if (errors.length > 0) ctx.code = refused ?? codeOf(errors[0]);
+  const spent = spendingAnswer(ctx, settle(parts.admission, ctx), ctx.dryRun ? costDetail(ctx, asked) : NO_HEADERS);
+  const extensions = spent === null ? null : extensionsText(spent.cost, ctx.dryRun);
   const status = refused === null ? 200 : refusalStatus(refused, mediaType);
-  return { status, mediaType, headers, text: outcomeText({ ...ran, extensions }) };
+  return { status, mediaType, headers: spent?.headers ?? NO_HEADERS, text: outcomeText({ data, errors, extensions }) };
+}
+
+/** Written by hand, since every answer has it and it is nothing but numbers; a dry run has more in it. */
+function extensionsText(cost: CostExtension, isDryRun: boolean): string {
+  if (isDryRun) return JSON.stringify({ cost });
+  const { requestedQueryCost, actualQueryCost, throttleStatus } = cost;
+  const { maximumAvailable, currentlyAvailable, restoreRate } = throttleStatus;
+  return (
+    `{"cost":{"requestedQueryCost":${requestedQueryCost},"actualQueryCost":${actualQueryCost},"throttleStatus":` +
+    `{"maximumAvailable":${maximumAvailable},"currentlyAvailable":${currentlyAvailable},"restoreRate":${restoreRate}}}}`
+  );
 }
 
 /** What the subgraphs answered; `json` is null where the variables do not fit, so that nothing was asked. */
@@ -44,7 +62,7 @@ export interface Answered {
 
 /** Calls the subgraphs for an operation that was let in, and notes what the answer cost. */
 export async function callSubgraphs(
-  { links, feed, limits, metrics }: GatewayParts,
+  { links, feed, limits, metrics, decisions }: GatewayParts,
   ctx: GatewayContext,
   { operation, variables }: AskedOperation,
 ): Promise<Answered> {
@@ -54,10 +72,19 @@ export async function callSubgraphs(
   // An operator may have changed something in any cell.
   if (operation.kind === 'mutation')
     await feed.caughtUp(tenant.scopes.includes('platform:tenants') ? null : tenant.cell);
-  if (json !== null && isBeyond(limits, 'responseBytes', json.length)) metrics.limitsExceeded(['responseBytes']);
+  // What it cost is paid also where the answer turns out too large.
   if (ctx.spending !== undefined && json !== null) ctx.spending.actual = operation.cost.actual(data, variables);
-  return { json, errors: errors.map((error) => maskError(error, tenant.requestId)) };
+  if (json !== null && isBeyond(limits, 'responseBytes', Buffer.byteLength(json)))
+    metrics.limitsExceeded(['responseBytes']);
+  if (errors.length === 0) return { json, errors };
+  const masked = errors.map((error) => maskError(error, tenant.requestId));
+  const denied = masked.map(codeOf).find((code) => DENIALS.has(code));
+  if (denied !== undefined) await recordDecision(decisions, ctx.request, denied);
+  return { json, errors: masked };
 }
+
+/** What a subgraph denies inside an answer, the tenant finds in her log like what the gateway itself denies. */
+const DENIALS: ReadonlySet<ErrorCode> = new Set(['FORBIDDEN', 'TENANT_READ_ONLY']);
 
 /** Runs an operation on its way through Apollo Server, which writes the answer itself. */
 export async function executeForApollo(
@@ -67,15 +94,20 @@ export async function executeForApollo(
 ): Promise<{ data?: Record<string, unknown> | null; errors?: GraphQLError[] }> {
   const { operation } = ctx;
   if (operation === undefined) throw new Error('an operation is prepared before it runs');
-  const { json, errors } = await callSubgraphs(parts, ctx, { operation, variables });
+  const answered = await callSubgraphs(parts, ctx, { operation, variables }).catch((thrown: unknown) =>
+    toGraphqlError(thrown, ctx.request.tenant.requestId),
+  );
+  if (answered instanceof GraphQLError) return { errors: [answered] };
+  const { json, errors } = answered;
   return {
     ...(json === null ? {} : { data: JSON.parse(json) as Record<string, unknown> | null }),
     ...(errors.length === 0 ? {} : { errors: errors.map(asGraphqlError) }),
   };
 }
 
-function asGraphqlError({ message, path, extensions }: GraphQLFormattedError): GraphQLError {
-  return new GraphQLError(message, { path: path ?? null, extensions: extensions ?? null });
+function asGraphqlError({ message, path, locations, extensions }: GraphQLFormattedError): GraphQLError {
+  const error = new GraphQLError(message, { path: path ?? null, extensions: extensions ?? null });
+  return locations === undefined ? error : Object.assign(error, { locations });
 }
 
 /** Returns where the estimate of a dry run comes from, by field; nothing for an operation that runs. */
@@ -88,10 +120,12 @@ async function outcomeOf(parts: GatewayParts, ctx: GatewayContext, asked: AskedO
     await admit(parts.admission, ctx, asked);
     if (ctx.dryRun) return { data: null, errors: [], refused: null };
     const { json, errors } = await callSubgraphs(parts, ctx, asked);
-    return json === null ? { errors, refused: codeOf(errors[0]) } : { data: json, errors, refused: null };
+    return json === null
+      ? { data: undefined, errors, refused: codeOf(errors[0]) }
+      : { data: json, errors, refused: null };
   } catch (thrown) {
     const { error, code } = refusalAnswer(thrown, ctx.request.tenant.requestId);
     await recordDecision(parts.decisions, ctx.request, code);
-    return { errors: [error], refused: code };
+    return { data: undefined, errors: [error], refused: code };
   }
 }

@@ -1,3 +1,4 @@
+import type { Abortable } from '#kit/request-ending.ts';
 import { ApolloGateway, type GraphQLDataSource } from '@apollo/gateway';
 import { GraphQLError } from 'graphql';
 import { LRUCache } from 'lru-cache';
@@ -14,7 +15,7 @@ export interface NamedSubgraph {
 /** What a run knows of the request that it answers. */
 export interface RunContext<Call> {
   readonly call: Call;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Abortable | undefined;
 }
 
 /** How a gateway that runs compiled programs is put together. */

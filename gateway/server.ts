@@ -23,7 +23,7 @@ export interface RunningGateway {
    * cannot be loaded or would break a registered operation, naming it.
    */
   readonly reload: (supergraphSdl: string) => Promise<void>;
-  /** Stops taking requests, lets those under way end, and closes every connection. */
+  /** Stops taking requests, lets those under way end, and closes every connection; a second call waits for the first. */
   close(): Promise<void>;
 }
 
@@ -36,20 +36,24 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const door = newGraphqlDoor({ parts, apollo });
   const server = newHttpServer(platform, door.take);
   traceRequests(server);
+  let isDraining = false;
+  // A connection that a request was under way on would else stay open for as long as clients may keep it.
+  server.addHook('onSend', async (_req, reply) => {
+    if (isDraining) reply.header('connection', 'close');
+  });
   const health = mountHealth(server, { ...options, levels });
   mountSubgraphRoutes(server, options, { parts, feed });
   const url = await listen(server, platform.config);
-  return {
-    url,
-    reload,
-    close: async () => {
-      health.drain();
-      door.drain();
-      await server.close();
-      await apollo.stop();
-      await close();
-    },
+  const drain = async () => {
+    isDraining = true;
+    health.drain();
+    door.drain();
+    await server.close();
+    await apollo.stop();
+    await close();
   };
+  let closing: Promise<void> | undefined;
+  return { url, reload, close: () => (closing ??= drain()) };
 }
 
 /** The REST doors of the subgraphs: those in this process are entered here, the others through their own server. */

@@ -37,6 +37,7 @@ export async function openSupergraphs(sdl: string, execute: Execute): Promise<Su
   let current = await newSupergraph(sdl);
   let next = current;
   let update: (text: string) => void = unused;
+  let replacing = Promise.resolve();
   const bySchema = new WeakMap<GraphQLSchema, Supergraph>();
   const gateway = newGateway(execute, async (options) => {
     update = options.update;
@@ -46,20 +47,26 @@ export async function openSupergraphs(sdl: string, execute: Execute): Promise<Su
     current = next;
     bySchema.set(apiSchema, next);
   });
+  const replace: Supergraphs['replace'] = async (text, accept) => {
+    const replacement = await newSupergraph(text);
+    await accept?.(replacement);
+    await warm(replacement, current);
+    next = replacement;
+    try {
+      update(text);
+    } finally {
+      next = current;
+    }
+  };
   return {
     gateway,
     current: () => current,
     of: (apiSchema) => bySchema.get(apiSchema) ?? current,
-    replace: async (text, accept) => {
-      const replacement = await newSupergraph(text);
-      await accept?.(replacement);
-      await warm(replacement, current);
-      next = replacement;
-      try {
-        update(text);
-      } finally {
-        next = current;
-      }
+    replace: (text, accept) => {
+      // One after the other: the last one asked for is the one that stays.
+      const replaced = replacing.then(() => replace(text, accept));
+      replacing = replaced.catch(() => undefined);
+      return replaced;
     },
   };
 }

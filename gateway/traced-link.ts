@@ -1,7 +1,7 @@
-import { context, SpanKind, SpanStatusCode, trace, type Span } from '@opentelemetry/api';
-import { TRACER } from '#kit/server-span.ts';
+import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { TRACER, underSpan } from '#kit/server-span.ts';
 import type { SubgraphResult } from '#kit/subgraph-execution.ts';
-import type { SubgraphLink } from './execution/subgraph-link.ts';
+import type { SubgraphLink, SubgraphRequest } from './execution/subgraph-link.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { TenantCall } from './links/exchange.ts';
 
@@ -19,22 +19,28 @@ export function tracedLink(
   return {
     send: async (request, call) => {
       const started = performance.now();
-      const span = tracer.startSpan('gateway.fetch', spanOptions(subgraph), trace.setSpan(context.active(), call.span));
-      const result = await sendUnder(span, () => link.send(request, call));
-      const failed = result.data == null && result.errors !== undefined;
-      if (failed) span.setStatus({ code: SpanStatusCode.ERROR });
-      span.end();
-      onCall(subgraph, (performance.now() - started) / 1000, failed);
+      const result = await (call.span.isRecording()
+        ? sendTraced(link, request, { call, subgraph })
+        : link.send(request, call));
+      onCall(subgraph, (performance.now() - started) / 1000, hasFailed(result));
       return result;
     },
   };
 }
 
-function spanOptions(subgraph: string) {
-  return { kind: SpanKind.CLIENT, attributes: { service: subgraph } };
+async function sendTraced(
+  link: SubgraphLink<TenantCall>,
+  request: SubgraphRequest,
+  { call, subgraph }: { readonly call: GatewayContext; readonly subgraph: string },
+): Promise<SubgraphResult> {
+  const options = { kind: SpanKind.CLIENT, attributes: { service: subgraph } };
+  const span = tracer.startSpan('gateway.fetch', options, trace.setSpan(context.active(), call.span));
+  const result = await underSpan(span, () => link.send(request, call));
+  if (hasFailed(result)) span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
+  return result;
 }
 
-/** What runs in this process finds its parent here; entering a context costs more than the span, so only where it is kept. */
-function sendUnder(span: Span, send: () => Promise<SubgraphResult>): Promise<SubgraphResult> {
-  return span.isRecording() ? context.with(trace.setSpan(context.active(), span), send) : send();
+function hasFailed({ data, errors }: SubgraphResult): boolean {
+  return data == null && errors !== undefined;
 }

@@ -1,3 +1,4 @@
+import type { Abortable } from '#kit/request-ending.ts';
 import type { BudgetLimits } from '#schema/budget-limits.ts';
 import { newCrowding, newHeadroom, type Asked } from './loop-headroom.ts';
 import { ThrottledError } from './throttled-error.ts';
@@ -26,7 +27,7 @@ export interface FairQueue {
    * Resolves with the way out once the operation may run; at once, without a promise, where there is room. Fails with
    * THROTTLED (`tenant-concurrency`) where too many wait or it waited too long, and with the reason of the signal.
    */
-  enter(tenantId: string, limits: Pick<BudgetLimits, 'concurrency'>, signal?: AbortSignal): Leave | Promise<Leave>;
+  enter(tenantId: string, limits: Pick<BudgetLimits, 'concurrency'>, signal?: Abortable): Leave | Promise<Leave>;
   readonly running: number;
   readonly waiting: number;
 }
@@ -174,7 +175,7 @@ function newPlaces(settings: typeof DEFAULTS, onLeave: () => void): Places {
 interface Line {
   readonly waiting: number;
   tenants(): Tenant[];
-  join(tenant: Tenant, signal: AbortSignal | undefined): Promise<Leave>;
+  join(tenant: Tenant, signal: Abortable | undefined): Promise<Leave>;
   /** Lets the first of a tenant go with her way out; the tenant steps behind the others. */
   serve(tenant: Tenant, leave: Leave): void;
 }

@@ -200,9 +200,11 @@ function newSubjects(maxSubjects: number): Subjects {
 }
 
 function missingOf(tenant: Subject | undefined, client: string | null, user: string | null): number {
-  const lacks = (key: string | null, home: Map<string, Subject> | undefined) =>
-    key === null || home?.has(key) === true ? 0 : 1;
-  return (tenant === undefined ? 1 : 0) + lacks(client, tenant?.clients) + lacks(user, tenant?.users);
+  return (tenant === undefined ? 1 : 0) + lacking(client, tenant?.clients) + lacking(user, tenant?.users);
+}
+
+function lacking(key: string | null, home: Map<string, Subject> | undefined): number {
+  return key === null || home?.has(key) === true ? 0 : 1;
 }
 
 function newSubject(home: Map<string, Subject>, key: string): Subject {

@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import type { Abortable } from '#kit/request-ending.ts';
 
 /** How fast refusals of one tenant are answered. */
 export interface RefusalPaceOptions {
@@ -13,7 +13,7 @@ export interface RefusalPaceOptions {
 /** Holds refusals back, so that sending again at once earns a flood nothing. */
 export interface RefusalPace {
   /** Resolves when the refusal of this tenant may be answered; undefined where it may be now. Ends early on abort. */
-  hold(tenantId: string, signal?: AbortSignal): Promise<void> | undefined;
+  hold(tenantId: string, signal?: Abortable): Promise<void> | undefined;
 }
 
 const PER_SECOND = 50;
@@ -39,7 +39,20 @@ export function newRefusalPace(options: RefusalPaceOptions = {}): RefusalPace {
       if (dueMs.size > MAX_TENANTS) for (const [oldest] of dueMs) return void dueMs.delete(oldest);
       const delayMs = due - now;
       if (delayMs < 1) return undefined;
-      return pause(delayMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+      return pause(delayMs, signal);
     },
   };
+}
+
+function pause(delayMs: number, signal: Abortable | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, delayMs);
+    if (signal?.aborted === true) end();
+    else signal?.addEventListener('abort', end);
+  });
 }

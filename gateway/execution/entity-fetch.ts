@@ -63,7 +63,7 @@ export function newEntityFetch(fetch: FetchedOperation, fields: readonly EntityF
       subgraph: fetch.serviceName,
       request: newRequest(operation, { usages, values: state.variables, representations }),
       place,
-      arrived: (result) => {
+      arrived(result) {
         for (const error of result.errors ?? []) {
           if (!addAtEntities(state, found, error)) addFailure(state, { place }, error);
         }

@@ -1,3 +1,4 @@
+import type { Abortable } from '#kit/request-ending.ts';
 import { GraphQLError, type GraphQLFormattedError } from 'graphql';
 import { asTenonError, ERRORS, TenonError } from '#schema/errors.ts';
 import type { AnswerPath } from './run-state.ts';
@@ -23,7 +24,7 @@ export function failureError(failure: unknown): GraphQLFormattedError {
 }
 
 /** Returns why no call is sent any more once the caller has gone or the time is over. */
-export function abortError(signal: AbortSignal): GraphQLFormattedError {
+export function abortError(signal: Abortable): GraphQLFormattedError {
   return failureError(
     signal.reason instanceof TenonError ? signal.reason : new TenonError('GATEWAY_TIMEOUT', 'the request was aborted'),
   );

@@ -1,3 +1,4 @@
+import type { Abortable } from '#kit/request-ending.ts';
 import {
   Kind,
   type DocumentNode,
@@ -23,7 +24,7 @@ export interface ProgramInput<Call> {
   /** Handed to every link as it is. */
   readonly call: Call;
   /** Once aborted, no further call is sent; the parts that are missing are null with an error. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Abortable | undefined;
 }
 
 /** What a run answers with. */

@@ -28,7 +28,7 @@ export function newRootFetch(node: FetchNode, { types }: StepSource): Step {
       subgraph: node.serviceName,
       request: newRequest(operation, { usages, values: state.variables }),
       place,
-      arrived: ({ data, errors }) => {
+      arrived({ data, errors }) {
         for (const error of errors ?? []) {
           if (error.path === undefined) addFailure(state, { place }, error);
           else state.errors.add(placed(error, error.path));

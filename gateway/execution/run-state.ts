@@ -1,3 +1,4 @@
+import type { Abortable } from '#kit/request-ending.ts';
 import type { GraphQLFormattedError } from 'graphql';
 import type { SubgraphLink } from './subgraph-link.ts';
 
@@ -19,7 +20,7 @@ export interface RunState<Call> {
   readonly variables: Variables;
   readonly errors: AnswerErrors;
   readonly call: Call;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Abortable | undefined;
   link(subgraph: string): SubgraphLink<Call> | undefined;
 }
 
@@ -37,17 +38,24 @@ const MOST_ERRORS = 1000;
 
 /** Returns an empty list of errors. */
 export function newAnswerErrors(): AnswerErrors {
-  const list: GraphQLFormattedError[] = [];
-  const covered: AnswerPath[] = [];
-  return {
-    list,
-    add: (error, covers = []) => {
-      covered.push(...covers);
-      if (error.path !== undefined) covered.push(error.path);
-      if (list.length < MOST_ERRORS) list.push(error);
-    },
-    explains: (path) => covered.some((known) => agree(known, path)),
-  };
+  return new ErrorList();
+}
+
+/** A class, since every run has one and hardly any of them is ever filled. */
+class ErrorList implements AnswerErrors {
+  readonly list: GraphQLFormattedError[] = [];
+  #covered: AnswerPath[] | null = null;
+
+  add(error: GraphQLFormattedError, covers: readonly AnswerPath[] = []): void {
+    const covered = (this.#covered ??= []);
+    covered.push(...covers);
+    if (error.path !== undefined) covered.push(error.path);
+    if (this.list.length < MOST_ERRORS) this.list.push(error);
+  }
+
+  explains(path: AnswerPath): boolean {
+    return this.#covered?.some((known) => agree(known, path)) ?? false;
+  }
 }
 
 function agree(known: AnswerPath, path: AnswerPath): boolean {

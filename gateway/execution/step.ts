@@ -37,17 +37,16 @@ export interface FailurePlace {
 
 /** Sends a call, unless the request was aborted; a failure becomes one error of the answer. */
 export function sendCall(state: RunState<unknown>, pending: PendingCall): Promise<void> | undefined {
-  const failed = (error: GraphQLFormattedError) => addFailure(state, pending, error);
-  if (state.signal?.aborted === true) return failed(abortError(state.signal));
+  if (state.signal?.aborted === true) return addFailure(state, pending, abortError(state.signal));
   const link = state.link(pending.subgraph);
-  if (link === undefined) return failed(NO_ANSWER);
+  if (link === undefined) return addFailure(state, pending, NO_ANSWER);
   try {
     return link.send(pending.request, state.call).then(
-      (result) => (isEmpty(result) ? failed(NO_ANSWER) : pending.arrived(result)),
-      (failure: unknown) => failed(failureError(failure)),
+      (result) => (isEmpty(result) ? addFailure(state, pending, NO_ANSWER) : pending.arrived(result)),
+      (failure: unknown) => addFailure(state, pending, failureError(failure)),
     );
   } catch (failure) {
-    return failed(failureError(failure));
+    return addFailure(state, pending, failureError(failure));
   }
 }
 
@@ -75,19 +74,30 @@ export interface CallVariables {
 
 /** Returns a call; only variables that it uses and that have a value travel. */
 export function newRequest(operation: SubgraphOperationText, source: CallVariables): SubgraphRequest {
-  let variables: Record<string, unknown> | undefined;
-  let json: string | undefined;
-  const made = () => (variables ??= variablesOf(source));
-  const none = source.usages.length === 0 && source.representations === undefined;
-  return {
-    operation,
-    get variables() {
-      return none ? undefined : made();
-    },
-    get variablesJson() {
-      return none ? undefined : (json ??= JSON.stringify(made()));
-    },
-  };
+  return new FetchRequest(operation, source);
+}
+
+/** Variables are put together, and serialised, where the link asks for them. */
+class FetchRequest implements SubgraphRequest {
+  readonly operation: SubgraphOperationText;
+  readonly #source: CallVariables;
+  readonly #hasNone: boolean;
+  #variables: Record<string, unknown> | undefined;
+  #json: string | undefined;
+
+  constructor(operation: SubgraphOperationText, source: CallVariables) {
+    this.operation = operation;
+    this.#source = source;
+    this.#hasNone = source.usages.length === 0 && source.representations === undefined;
+  }
+
+  get variables(): Record<string, unknown> | undefined {
+    return this.#hasNone ? undefined : (this.#variables ??= variablesOf(this.#source));
+  }
+
+  get variablesJson(): string | undefined {
+    return this.#hasNone ? undefined : (this.#json ??= JSON.stringify(this.variables));
+  }
 }
 
 function variablesOf({ usages, values, representations }: CallVariables): Record<string, unknown> {

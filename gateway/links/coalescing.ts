@@ -1,5 +1,6 @@
 import type { TenantContext } from '#schema/tenant-context.ts';
 import { failedResult, type TenantCall } from './exchange.ts';
+import type { Abortable } from '#kit/request-ending.ts';
 import type { SubgraphResult } from '#kit/subgraph-execution.ts';
 import type { SubgraphLink, SubgraphRequest } from '../execution/subgraph-link.ts';
 import type { TenantKey } from '../tenant-key.ts';
@@ -57,7 +58,7 @@ function flightKey(tenant: TenantKey, subgraph: string, { operation, variablesJs
   return `[${tenant},${JSON.stringify(subgraph)},${operation.textJson},${name},${variablesJson ?? 'null'}]`;
 }
 
-function board(flight: Flight, signal: AbortSignal | undefined): Promise<SubgraphResult> {
+function board(flight: Flight, signal: Abortable | undefined): Promise<SubgraphResult> {
   flight.callers += 1;
   const isFirst = flight.callers === 1;
   return new Promise((resolve, reject) => {

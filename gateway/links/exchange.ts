@@ -1,5 +1,6 @@
 import { log } from '#kit/log.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import type { Abortable } from '#kit/request-ending.ts';
 import type { SubgraphResult } from '#kit/subgraph-execution.ts';
 import { ERRORS, type ErrorCode } from '#schema/errors.ts';
 import type { SubgraphRequest } from '../execution/subgraph-link.ts';
@@ -25,7 +26,7 @@ export interface TenantCall {
 /** The bounds of one call. */
 export interface Bounds {
   readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Abortable | undefined;
 }
 
 /** One way to one subgraph, without judgement or second try. It never rejects. */
@@ -63,22 +64,39 @@ export function failedResult(fault: Fault): SubgraphResult {
   return { errors: [{ message: ERRORS[code].message, extensions: { code } }] };
 }
 
-/**
- * Calls back once, when the time is up or the signal is aborted, unless the returned function was called before; at once
- * where the signal is aborted already.
- */
-export function watchBounds({ timeoutMs, signal }: Bounds, onEnd: (fault: 'slow' | 'given up') => void): () => void {
-  const timer = setTimeout(() => end('slow'), timeoutMs);
-  const onAbort = () => end('given up');
-  const stop = () => {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
-  };
-  const end = (fault: 'slow' | 'given up') => {
-    stop();
-    onEnd(fault);
-  };
-  if (signal?.aborted === true) end('given up');
-  else signal?.addEventListener('abort', onAbort);
-  return stop;
+/** Watches the bounds of one call. */
+export class BoundsWatch {
+  readonly #signal: Abortable | undefined;
+  readonly #onEnd: (fault: 'slow' | 'given up') => void;
+  readonly #onAbort: () => void;
+  readonly #timer: NodeJS.Timeout;
+
+  /** Calls back once, when the time is up or the signal is aborted, unless it was stopped before; at once where it is. */
+  constructor({ timeoutMs, signal }: Bounds, onEnd: (fault: 'slow' | 'given up') => void) {
+    this.#signal = signal;
+    this.#onEnd = onEnd;
+    this.#timer = setTimeout(endSlow, timeoutMs, this);
+    this.#onAbort = this.#giveUp.bind(this);
+    if (signal?.aborted === true) this.#giveUp();
+    else signal?.addEventListener('abort', this.#onAbort);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+  }
+
+  /** Ends the call for this reason. */
+  end(fault: 'slow' | 'given up'): void {
+    this.stop();
+    this.#onEnd(fault);
+  }
+
+  #giveUp(): void {
+    this.end('given up');
+  }
+}
+
+function endSlow(watch: BoundsWatch): void {
+  watch.end('slow');
 }

@@ -1,10 +1,11 @@
-import { setMaxListeners } from 'node:events';
 import type { Subgraph } from '#kit/define-subgraph.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { RequestEnding } from '#kit/request-ending.ts';
 import { executeSubgraph } from '#kit/subgraph-execution.ts';
+import { TenonError } from '#schema/errors.ts';
 import {
   failedExchange,
-  watchBounds,
+  BoundsWatch,
   type Bounds,
   type Exchange,
   type Fault,
@@ -32,23 +33,21 @@ interface LocalCall {
 }
 
 function run({ subgraph, request, ctx, bounds }: LocalCall, resolve: (exchange: Exchange) => void): void {
-  const over = new AbortController();
-  // One a transaction under way.
-  setMaxListeners(0, over.signal);
+  const over = new RequestEnding();
   const failed = (fault: Fault, detail: string) =>
     resolve(failedExchange(fault, { subgraph: subgraph.name, requestId: ctx.tenant.requestId, detail }));
-  const stop = watchBounds(bounds, (fault) => {
-    over.abort();
+  const watch = new BoundsWatch(bounds, (fault) => {
+    over.abort(new TenonError('GATEWAY_TIMEOUT', `the call is over: ${fault}`));
     failed(fault, `no result after ${bounds.timeoutMs} ms`);
   });
-  if (over.signal.aborted) return;
+  if (over.aborted) return;
   const { operation, variables } = request;
   executeSubgraph(
     subgraph,
     { document: operation.document(), variables, operationName: operation.name },
-    { ...ctx, signal: over.signal, loaders: new Map() },
+    { ...ctx, signal: over, loaders: new Map() },
   )
     .then((result) => resolve({ result, fault: null }))
     .catch((error: unknown) => failed('wrong', String(error)))
-    .finally(stop);
+    .finally(() => watch.stop());
 }

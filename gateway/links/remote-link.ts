@@ -1,7 +1,8 @@
+import type { Abortable } from '#kit/request-ending.ts';
 import { Pool, type Dispatcher } from 'undici';
-import { contextHeaders, type RequestContext } from '#kit/request-context.ts';
+import { CONTEXT_HEADER, contextHeaders } from '#kit/request-context.ts';
 import { injectTrace } from '#kit/tenant-trace.ts';
-import { failedExchange, watchBounds, type Bounds, type Fault, type TenantCall, type Transport } from './exchange.ts';
+import { failedExchange, BoundsWatch, type Bounds, type Fault, type TenantCall, type Transport } from './exchange.ts';
 import { readAnswer, type ReadAnswer } from './http-answer.ts';
 import type { SubgraphLink, SubgraphRequest } from '../execution/subgraph-link.ts';
 
@@ -22,7 +23,7 @@ export interface SubgraphAddress {
 /** What the gateway knows of a request that no tenant is behind. */
 export interface PlainCall {
   readonly requestId: string;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Abortable | undefined;
 }
 
 /** Connections to one subgraph; more calls wait for one, but not without end. */
@@ -72,19 +73,25 @@ function httpTransport<Call>(address: SubgraphAddress, facts: CallFacts<Call>): 
     headersTimeout: 0,
     bodyTimeout: 0,
   });
+  const noteOf = (call: Call, detail: string) => ({
+    subgraph: address.subgraph,
+    requestId: facts.requestIdOf(call),
+    detail,
+  });
   let underWay = 0;
   const onEnd = () => {
     underWay -= 1;
   };
   return {
     exchange: async (request, call, bounds) => {
-      const note = { subgraph: address.subgraph, requestId: facts.requestIdOf(call) };
-      if (underWay >= MAX_UNDER_WAY) return failedExchange('refused', { ...note, detail: 'too many calls wait' });
+      if (underWay >= MAX_UNDER_WAY) return failedExchange('refused', noteOf(call, 'too many calls wait'));
       underWay += 1;
       const options = { path, method: 'POST' as const, headers: facts.headersOf(call), body: bodyOf(request) };
-      const { result, fault, detail } = await dispatch(pool, options, { bounds, onEnd });
+      const { result, fault, detail } = await new Promise<ReadAnswer>((settle) =>
+        new PoolCall(bounds, settle, onEnd).send(pool, options),
+      );
       if (fault === null && result !== null) return { result, fault };
-      const failed = failedExchange(fault ?? 'wrong', { ...note, detail });
+      const failed = failedExchange(fault ?? 'wrong', noteOf(call, detail));
       return result === null ? failed : { result, fault };
     },
     close: () => pool.close(),
@@ -98,16 +105,9 @@ function bodyOf({ operation, variablesJson }: SubgraphRequest): string {
   return `{"query":${operation.textJson}${variables}${name}}`;
 }
 
-/** The calls of a request share one envelope, which lives longer than any request. */
-const envelopes = new WeakMap<RequestContext, readonly string[]>();
-
-function tenantHeaders({ request: ctx }: TenantCall): string[] {
-  let sealed = envelopes.get(ctx);
-  if (sealed === undefined) {
-    sealed = Object.entries(contextHeaders(ctx.tenant, ctx.databases.keys)).flat();
-    envelopes.set(ctx, sealed);
-  }
-  return traced([...STATIC_HEADERS, ...sealed]);
+function tenantHeaders({ request: { tenant, databases } }: TenantCall): string[] {
+  const headers = contextHeaders(tenant, databases.keys);
+  return traced([...STATIC_HEADERS, CONTEXT_HEADER, headers[CONTEXT_HEADER], 'x-request-id', tenant.requestId]);
 }
 
 function plainHeaders({ requestId }: PlainCall): string[] {
@@ -120,50 +120,66 @@ function traced(headers: string[]): string[] {
   return headers;
 }
 
-interface Watch {
-  readonly bounds: Bounds;
-  /** Called when the pool is done with the call, which can be later than its caller is. */
-  readonly onEnd: () => void;
-}
+/**
+ * One call through the low door of undici: no stream, no response object, one buffer in most cases. A class, since a call
+ * makes nothing then but one object.
+ */
+class PoolCall implements Dispatcher.DispatchHandler {
+  readonly #settle: (answer: ReadAnswer) => void;
+  readonly #onEnd: () => void;
+  readonly #watch: BoundsWatch;
+  readonly #timeoutMs: number;
+  readonly #chunks: Buffer[] = [];
+  #controller: Dispatcher.DispatchController | null = null;
+  #isOver = false;
+  #status = 0;
+  #contentType: string | string[] | undefined;
 
-/** The low door of undici: no stream, no response object, one buffer in most cases. */
-function dispatch(pool: Pool, options: Dispatcher.DispatchOptions, { bounds, onEnd }: Watch): Promise<ReadAnswer> {
-  return new Promise((resolve) => {
-    let controller: Dispatcher.DispatchController | null = null;
-    // Changed by callbacks, which the compiler does not see.
-    let over = false as boolean;
-    let head: { status: number; contentType: string | string[] | undefined } = { status: 0, contentType: undefined };
-    const chunks: Buffer[] = [];
-    const stop = watchBounds(bounds, (fault) => {
-      over = true;
-      resolve({ result: null, fault, detail: `no answer after ${bounds.timeoutMs} ms` });
-      controller?.abort(new Error(fault));
-    });
-    if (over) return onEnd();
-    pool.dispatch(options, {
-      onRequestStart: (started) => {
-        controller = started;
-        // Thrown, not aborted: the connection that has become free stays open for the next call.
-        if (over) throw new Error('the call is over before it began');
-      },
-      onResponseStart: (_controller, status, headers) => {
-        head = { status, contentType: headers['content-type'] };
-      },
-      onResponseData: (_controller, chunk) => {
-        chunks.push(chunk);
-      },
-      onResponseEnd: () => {
-        onEnd();
-        stop();
-        resolve(readAnswer({ ...head, chunks }));
-      },
-      onResponseError: (_controller, error) => {
-        onEnd();
-        stop();
-        resolve({ result: null, fault: faultOf(error), detail: error.message });
-      },
-    });
-  });
+  /** `onEnd` is called when the pool is done with the call, which can be later than its caller is. */
+  constructor(bounds: Bounds, settle: (answer: ReadAnswer) => void, onEnd: () => void) {
+    this.#settle = settle;
+    this.#onEnd = onEnd;
+    this.#timeoutMs = bounds.timeoutMs;
+    this.#watch = new BoundsWatch(bounds, (fault) => this.#giveUp(fault));
+  }
+
+  send(pool: Pool, options: Dispatcher.DispatchOptions): void {
+    if (this.#isOver) this.#onEnd();
+    else pool.dispatch(options, this);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // Thrown, not aborted: the connection that has become free stays open for the next call.
+    if (this.#isOver) throw new Error('the call is over before it began');
+  }
+
+  onResponseStart(_: unknown, status: number, headers: Record<string, string | string[] | undefined>): void {
+    this.#status = status;
+    this.#contentType = headers['content-type'];
+  }
+
+  onResponseData(_: unknown, chunk: Buffer): void {
+    this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#onEnd();
+    this.#watch.stop();
+    this.#settle(readAnswer({ status: this.#status, contentType: this.#contentType, chunks: this.#chunks }));
+  }
+
+  onResponseError(_: unknown, error: Error): void {
+    this.#onEnd();
+    this.#watch.stop();
+    this.#settle({ result: null, fault: faultOf(error), detail: error.message });
+  }
+
+  #giveUp(fault: Fault): void {
+    this.#isOver = true;
+    this.#settle({ result: null, fault, detail: `no answer after ${this.#timeoutMs} ms` });
+    this.#controller?.abort(new Error(fault));
+  }
 }
 
 function faultOf(error: Error): Fault {

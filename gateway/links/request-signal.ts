@@ -1,26 +1,34 @@
-import { setMaxListeners } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { RequestEnding, type Abortable } from '#kit/request-ending.ts';
+import { TenonError } from '#schema/errors.ts';
 
-/** The end of a request, before its answer: her caller went away, or its time is up. */
-export interface RequestSignal {
-  readonly signal: AbortSignal;
+/** Watches a request until its answer is ready; its signal is aborted when the caller goes away or the time is up. */
+export class RequestWatch {
+  readonly signal: Abortable;
+  readonly #ending = new RequestEnding();
+  readonly #response: Pick<ServerResponse, 'once' | 'off'>;
+  readonly #timer: NodeJS.Timeout;
+  readonly #onClose: () => void;
+
+  constructor(response: Pick<ServerResponse, 'once' | 'off'>, deadlineMs: number) {
+    this.signal = this.#ending;
+    this.#response = response;
+    this.#onClose = this.#closed.bind(this);
+    this.#timer = setTimeout(timeIsUp, deadlineMs, this.#ending);
+    response.once('close', this.#onClose);
+  }
+
   /** Stops watching; called when the answer is ready. */
-  end(): void;
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#response.off('close', this.#onClose);
+  }
+
+  #closed(): void {
+    this.#ending.abort(new TenonError('GATEWAY_TIMEOUT', 'the caller went away'));
+  }
 }
 
-/** Watches a request until its answer is ready. */
-export function watchRequest(response: Pick<ServerResponse, 'once' | 'off'>, deadlineMs: number): RequestSignal {
-  const over = new AbortController();
-  // One a call of a subgraph under way.
-  setMaxListeners(0, over.signal);
-  const abort = () => over.abort();
-  const timer = setTimeout(abort, deadlineMs);
-  response.once('close', abort);
-  return {
-    signal: over.signal,
-    end: () => {
-      clearTimeout(timer);
-      response.off('close', abort);
-    },
-  };
+function timeIsUp(ending: RequestEnding): void {
+  ending.abort(new TenonError('GATEWAY_TIMEOUT', 'the time of the request is up'));
 }

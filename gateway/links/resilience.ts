@@ -107,8 +107,17 @@ const again = retry(
   RETRY,
 );
 
-function tryAgain(attempt: Attempt): Promise<Exchange> {
-  return again.execute(() => judged(attempt), attempt.call.request.signal);
+/** The first try goes without the policy of tries, which costs more than the call's own bookkeeping. */
+async function tryAgain(attempt: Attempt): Promise<Exchange> {
+  const first = await judged(attempt);
+  if (first.fault !== 'away') return first;
+  let isFirst = true;
+  // A caller who leaves meanwhile is noticed at the next try, a quarter of a second later at most.
+  return again.execute(() => {
+    if (!isFirst) return judged(attempt);
+    isFirst = false;
+    return first;
+  });
 }
 
 /** Carries a call that says nothing about the subgraph past the breaker. */
@@ -122,6 +131,7 @@ class Unjudged extends Error {
 }
 
 async function judged({ request, call, transport, breaker, timeoutMs }: Attempt): Promise<Exchange> {
+  if (call.request.signal?.aborted === true) return { result: failedResult('given up'), fault: 'given up' };
   // While one call tries, the others do not wait for it.
   if (breaker.state === CircuitState.HalfOpen) return rejected();
   try {

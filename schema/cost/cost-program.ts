@@ -126,13 +126,23 @@ function compileVariant(costed: CostedOperation, conditions: Variables): Variant
 type Defaults = ReadonlyMap<string, unknown>;
 
 function estimateOf(variant: Variant, defaults: Defaults, variables: Variables): CostEstimate {
-  const evaluate = <T>(compute: (evaluation: Evaluation) => T): T =>
-    evaluated(variant, { defaults, variables }, compute);
-  const { total } = variant;
-  return {
-    total: typeof total === 'number' ? total : evaluate(total),
-    byField: () => evaluate((evaluation) => listByField(variant.formula, evaluation)),
-  };
+  return new Estimate(variant, { defaults, variables });
+}
+
+class Estimate implements CostEstimate {
+  readonly total: number;
+  readonly #variant: Variant;
+  readonly #from: { readonly defaults: Defaults; readonly variables: Variables };
+
+  constructor(variant: Variant, from: { readonly defaults: Defaults; readonly variables: Variables }) {
+    this.#variant = variant;
+    this.#from = from;
+    this.total = typeof variant.total === 'number' ? variant.total : evaluated(variant, from, variant.total);
+  }
+
+  byField(): readonly FieldCost[] {
+    return evaluated(this.#variant, this.#from, (evaluation) => listByField(this.#variant.formula, evaluation));
+  }
 }
 
 function actualOf(variant: Variant, data: unknown, from: { defaults: Defaults; variables: Variables }): number {

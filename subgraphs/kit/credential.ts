@@ -151,8 +151,20 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
 }
 
 /** Returns the context of one request under a grant. */
-export function contextOf({ context }: Grant, { requestId, ip, ua }: RequestOrigin): TenantContext {
-  return { ...context, actor: { type: context.actor.type, id: context.actor.id, ip, ua }, requestId };
+export function contextOf({ context }: Grant, origin: RequestOrigin): TenantContext {
+  return { ...context, actor: actorAt(context.actor, origin), requestId: origin.requestId };
+}
+
+/** Where a grant's actor was last seen. */
+const lastSeen = new WeakMap<Actor, Actor>();
+
+/** The same object for one request after the other from the same place, so that what is derived from it can be kept. */
+function actorAt(actor: Actor, { ip, ua }: RequestOrigin): Actor {
+  const last = lastSeen.get(actor);
+  if (last !== undefined && last.ip === ip && last.ua === ua) return last;
+  const here = { type: actor.type, id: actor.id, ip, ua };
+  lastSeen.set(actor, here);
+  return here;
 }
 
 /** What reading a grant needs. */

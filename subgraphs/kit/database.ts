@@ -5,6 +5,7 @@ import type { CellSettings } from '#schema/config.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
 import { cancelOnAbort } from './statement-cancel.ts';
+import type { Abortable } from './request-ending.ts';
 
 /** What opening the databases needs. */
 export interface DatabaseSettings {
@@ -42,7 +43,7 @@ export interface TenantScope {
   readonly tenant: TenantContext;
   readonly databases: Databases;
   /** Aborted when nobody waits for the answer any more: what runs is cancelled and rolled back, nothing new starts. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Abortable | undefined;
 }
 
 /** A statement may run this long before PostgreSQL ends it: longer than any healthy one, shorter than a token lives. */

@@ -24,6 +24,8 @@ export function newHttpServer({ config }: Platform, frontDoor: FrontDoor = () =>
       ),
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: 'idle',
+    // While it closes, what comes on a connection that is there already is answered, and is its last.
+    return503OnClosing: false,
     logger: false,
   });
   server.removeAllContentTypeParsers();

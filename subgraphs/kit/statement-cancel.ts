@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import pg from 'pg';
+import type { Abortable } from './request-ending.ts';
 
 /** A connection in a transaction whose statements end when a signal is aborted. */
 export interface Cancellable {
@@ -29,7 +30,7 @@ const UNWATCHED: StatementWatch = { end: () => Promise.resolve(false) };
  * Cancels what runs in a transaction when the signal is aborted, by PostgreSQL's cancel protocol: it needs no right
  * beyond the connection's own secret, and no connection out of a pool that may be exhausted.
  */
-export function cancelOnAbort(signal: AbortSignal | undefined, transaction: Cancellable): StatementWatch {
+export function cancelOnAbort(signal: Abortable | undefined, transaction: Cancellable): StatementWatch {
   if (signal === undefined) return UNWATCHED;
   let cancelled: Promise<boolean> | null = null;
   const onAbort = () => (cancelled ??= cancelStatements(transaction));

@@ -34,7 +34,8 @@ export async function serveSubgraph(subgraph: Subgraph, platform: Platform): Pro
 }
 
 function contextOf(platform: Platform, req: FastifyRequest, signal?: AbortSignal): RequestContext {
-  const ctx = receivedContext(platform, req.headers[CONTEXT_HEADER], signal);
+  const { requestId } = originOf(req);
+  const ctx = receivedContext(platform, { envelope: req.headers[CONTEXT_HEADER], requestId, signal });
   traceTenant(ctx.tenant);
   return ctx;
 }

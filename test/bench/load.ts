@@ -53,5 +53,5 @@ export function openLoad(url: string, connections: number): Load {
 /** A refusal is much cheaper than an answer: one among the measured requests would spoil the figure unseen. */
 function requireGood({ status, text }: Answer): void {
   if (status !== 200 || text.includes('"errors":'))
-    throw new Error(`a measured request failed (${status}): ${text.slice(0, 300)}`);
+    throw new Error(`a measured request failed (${status}): ${text.slice(0, 900)}`);
 }

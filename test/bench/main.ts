@@ -1,14 +1,16 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
+import { fairness } from './fairness.ts';
 import { gateway } from './gateway.ts';
 import { isolation } from './isolation.ts';
+import { memory } from './memory.ts';
 import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
 
 // Measures what the platform costs, in ratios that a busy machine does not spoil; README.md says how to read them.
 
-const BENCHMARKS: readonly Benchmark[] = [gateway, platform, isolation];
+const BENCHMARKS: readonly Benchmark[] = [gateway, fairness, memory, platform, isolation];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]
 

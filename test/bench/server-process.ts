@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 type Question =
   | { readonly ask: 'cpu' }
   | { readonly ask: 'memory' }
+  | { readonly ask: 'heap' }
+  | { readonly ask: 'reload'; readonly times: number }
   | { readonly ask: 'profile' }
   | { readonly ask: 'write profile'; readonly file: string };
 type Reply =
@@ -22,6 +24,10 @@ export interface ServerProcess {
   readonly cpuMs: () => Promise<number>;
   /** Resident memory now, in MB. */
   readonly memoryMb: () => Promise<number>;
+  /** Memory that is in use after a collection, in MB; the server was started with `--expose-gc`. */
+  readonly heapMb: () => Promise<number>;
+  /** Loads the supergraph so many times again; for servers that `serveBench` was told how. */
+  readonly reload: (times: number) => Promise<void>;
   /** Starts a CPU profile. */
   readonly profile: () => Promise<void>;
   /** Ends the profile and writes it where a browser's developer tools can open it. */
@@ -30,9 +36,13 @@ export interface ServerProcess {
 }
 
 /** Starts a server of this folder, as `npm start` would but in production's settings of the libraries. */
-export async function startServer(file: string, env: Readonly<Record<string, string>>): Promise<ServerProcess> {
+export async function startServer(
+  file: string,
+  env: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
+): Promise<ServerProcess> {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
-    execArgv: ['--import', 'tsx'],
+    execArgv: [...flags, '--import', 'tsx'],
     env: { ...process.env, NODE_ENV: 'production', APOLLO_TELEMETRY_DISABLED: '1', ...env },
   });
   const first = await replyOf(child);
@@ -52,6 +62,11 @@ export async function startServer(file: string, env: Readonly<Record<string, str
       const reply = await ask({ ask: 'memory' });
       return 'memoryMb' in reply ? reply.memoryMb : Number.NaN;
     },
+    heapMb: async () => {
+      const reply = await ask({ ask: 'heap' });
+      return 'memoryMb' in reply ? reply.memoryMb : Number.NaN;
+    },
+    reload: async (times) => void (await ask({ ask: 'reload', times })),
     profile: async () => void (await ask({ ask: 'profile' })),
     writeProfile: async (path) => void (await ask({ ask: 'write profile', file: path })),
     close: async () => {
@@ -63,20 +78,35 @@ export async function startServer(file: string, env: Readonly<Record<string, str
 }
 
 /** Says where the server of this process is and answers the bench from now on; ends with the bench. */
-export function serveBench(url: string): void {
+export function serveBench(url: string, reload: () => Promise<void> = nothing): void {
   const session = new Session();
   const reply = (message: Reply) => process.send?.(message);
-  process.on('message', (question: Question) => void answer(session, question).then(reply));
+  process.on('message', (question: Question) => void answer({ session, reload }, question).then(reply));
   process.once('disconnect', () => process.exit(0));
   reply({ url });
 }
 
-async function answer(session: Session, question: Question): Promise<Reply> {
+interface Answering {
+  readonly session: Session;
+  readonly reload: () => Promise<void>;
+}
+
+async function nothing(): Promise<void> {}
+
+async function answer({ session, reload }: Answering, question: Question): Promise<Reply> {
   if (question.ask === 'cpu') {
     const { user, system } = process.cpuUsage();
     return { cpuMs: (user + system) / 1000 };
   }
-  if (question.ask === 'memory') return { memoryMb: Math.round(process.memoryUsage.rss() / 1024 / 1024) };
+  if (question.ask === 'memory') return { memoryMb: megabytes(process.memoryUsage.rss()) };
+  if (question.ask === 'heap') {
+    globalThis.gc?.();
+    return { memoryMb: megabytes(process.memoryUsage().heapUsed) };
+  }
+  if (question.ask === 'reload') {
+    for (let time = 0; time < question.times; time++) await reload();
+    return { done: true };
+  }
   if (question.ask === 'profile') {
     session.connect();
     await session.post('Profiler.enable');
@@ -87,6 +117,10 @@ async function answer(session: Session, question: Question): Promise<Reply> {
   writeFileSync(question.file, JSON.stringify(profile));
   session.disconnect();
   return { done: true };
+}
+
+function megabytes(bytes: number): number {
+  return Math.round(bytes / 1024 / 1024);
 }
 
 async function replyOf(child: ChildProcess): Promise<Reply> {

@@ -50,7 +50,7 @@ export async function makeShopTenants(stores: BenchStores): Promise<string[]> {
 
 /** Gives every tenant budgets that no load of a benchmark uses up; they are checked and counted all the same. */
 export async function liftBudgets(stores: BenchStores): Promise<void> {
-  const rate = { capacity: 1_000_000_000, restorePerSecond: 100_000_000 };
+  const rate = { capacity: 1_000_000_000, restorePerSecond: 10_000_000 };
   const subject = { points: { query: rate, mutation: rate, bulk: rate }, requests: rate };
   const limits = { maxQueryCost: 100_000, concurrency: 1_000, tenant: subject, client: subject, user: subject };
   await stores.asSuperuser('directory', `update app.tier_limits set limits = '${JSON.stringify(limits)}'`);

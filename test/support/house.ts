@@ -9,13 +9,16 @@ import type { Clock, Platform } from '#kit/request-context.ts';
 import { serveSubgraph, type RunningSubgraph } from '#kit/subgraph-server.ts';
 import { readConfig, type Config } from '#schema/config.ts';
 import { makeDemoTenants, subgraphs, type DemoTenant } from '#subgraphs';
-import { startGateway } from '../../gateway/server.ts';
+import { startGateway, type RunningGateway } from '../../gateway/server.ts';
 import { makeStores, type TestStores } from './databases.ts';
 import { TEST_SIGNING_KEY } from './signing-key.ts';
 
 /** The whole platform for one test file: real stores, real HTTP, the three demo tenants, no worker. */
 export interface House {
   readonly url: string;
+  readonly gateway: RunningGateway;
+  /** The servers of the subgraphs by name; none in local mode. */
+  readonly subgraphServers: ReadonlyMap<string, RunningSubgraph>;
   readonly stores: TestStores;
   readonly databases: Databases;
   readonly platform: Platform;
@@ -77,7 +80,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   });
   openHouses.push(async () => {
     await gateway.close();
-    await Promise.all((served?.running ?? []).map((server) => server.close()));
+    await Promise.all((served?.running ?? []).map(([, server]) => server.close()));
     await databases.close();
   });
   const [acme, globex, initech] = await makeDemoTenants(platform);
@@ -93,6 +96,8 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     });
   return {
     url: gateway.url,
+    gateway,
+    subgraphServers: new Map(served?.running),
     stores,
     databases,
     platform,
@@ -104,14 +109,14 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   };
 }
 
-async function serveAll(
-  platform: Platform,
-): Promise<{ running: RunningSubgraph[]; addresses: Extract<Config['subgraphs'], object> }> {
-  const running = await Promise.all(subgraphs.map((subgraph) => serveSubgraph(subgraph, platform)));
-  return {
-    running,
-    addresses: Object.fromEntries(subgraphs.map(({ name }, index) => [name, running[index]?.url ?? ''])),
-  };
+async function serveAll(platform: Platform): Promise<{
+  running: readonly (readonly [name: string, server: RunningSubgraph])[];
+  addresses: Extract<Config['subgraphs'], object>;
+}> {
+  const running = await Promise.all(
+    subgraphs.map(async (subgraph) => [subgraph.name, await serveSubgraph(subgraph, platform)] as const),
+  );
+  return { running, addresses: Object.fromEntries(running.map(([name, { url }]) => [name, url])) };
 }
 
 function graphqlOver(send: House['fetch']): House['graphql'] {

@@ -1,30 +1,46 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openDatabases } from '#kit/database.ts';
-import { storeSettings } from '#kit/embedded-stores.ts';
-import { readContextKeys, readSigningKey } from '#kit/key-files.ts';
+import { otlpExporter, startTelemetry } from '#kit/telemetry.ts';
 import { readConfig } from '#schema/config.ts';
-import { subgraphs } from '#subgraphs';
-import { startGateway } from '../../../gateway/server.ts';
 import { serveBench } from '../server-process.ts';
-import { shopSupergraph } from './subgraphs.ts';
 
-// The platform's gateway over the shop, with everything it does for a tenant: credential, budgets, limits, fair queue,
-// breakers, signed context, metrics, service levels and, where a collector is set, traces.
+// The platform's gateway over the shop, with everything it does for a tenant: credential, persisted operations, limits,
+// cost, budgets, fair queue, breakers, signed context, metrics, service levels, and traces as the environment samples them.
 
+// Libraries are patched while they load, so this comes before the first of them.
+startTelemetry({
+  process: 'gateway',
+  deployment: 'bench',
+  serverSpansByHand: true,
+  exporter: otlpExporter(process.env['SHOP_COLLECTOR'] ?? ''),
+});
+const [
+  { openDatabases },
+  { storeSettings },
+  { readContextKeys, readSigningKey },
+  { startGateway },
+  { shopSupergraph },
+] = await Promise.all([
+  import('#kit/database.ts'),
+  import('#kit/embedded-stores.ts'),
+  import('#kit/key-files.ts'),
+  import('../../../gateway/server.ts'),
+  import('./subgraphs.ts'),
+]);
 const addresses = JSON.parse(process.env['SHOP_ADDRESSES'] ?? '{}') as Record<string, string>;
 const config = { ...readConfig(), subgraphs: addresses };
 const databases = await openDatabases({
   ...storeSettings(readConfig())('tenon_app'),
   keys: readContextKeys(config),
-  entities: subgraphs.flatMap(({ entities }) => entities),
+  entities: [],
 });
-const { url } = await startGateway({
+const supergraphSdl = shopSupergraph(addresses);
+const { url, reload } = await startGateway({
   platform: { config, databases, clock: () => new Date(), publicUrl: 'http://tenon.test' },
   subgraphs: [],
-  supergraphSdl: shopSupergraph(addresses),
+  supergraphSdl,
   operationsFolder: mkdtempSync(join(tmpdir(), 'tenon-bench-operations-')),
   verifierKey: readSigningKey(config).verifierKey,
 });
-serveBench(url);
+serveBench(url, () => reload(supergraphSdl));

@@ -4,13 +4,14 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { inTenant, openDatabases, type Databases } from '#kit/database.ts';
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { contextHeaders, requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
+import type { Abortable } from '#kit/request-ending.ts';
 import { serveSubgraph, type RunningSubgraph } from '#kit/subgraph-server.ts';
 import { readConfig } from '#schema/config.ts';
 import type { SubgraphLink } from '../../../gateway/execution/subgraph-link.ts';
 import type { TenantCall } from '../../../gateway/links/exchange.ts';
 import { localTransport } from '../../../gateway/links/local-link.ts';
 import { remoteTransport, type RemoteTransport } from '../../../gateway/links/remote-link.ts';
-import { watchRequest } from '../../../gateway/links/request-signal.ts';
+import { RequestWatch } from '../../../gateway/links/request-signal.ts';
 import { newResilientLinks } from '../../../gateway/links/resilience.ts';
 import { everything, scopeOf, seedTenant, type TestTenant } from '../../isolation/two-tenants.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../../support/databases.ts';
@@ -75,7 +76,7 @@ afterAll(async () => {
   vi.restoreAllMocks();
 });
 
-const callOf = (signal?: AbortSignal): TenantCall => ({
+const callOf = (signal?: Abortable): TenantCall => ({
   request: requestContext(platform, scopeOf(databases, tenant.id).tenant, signal),
 });
 const NAME = requestOf('{ name }');
@@ -89,7 +90,7 @@ const TIMED_OUT = { errors: [expect.objectContaining({ extensions: { code: 'GATE
 describe.each(['local', 'remote'] as const)('a caller of a %s subgraph', (mode) => {
   it('who goes away ends the statement in the database', async () => {
     const response = new EventEmitter();
-    const request = watchRequest(response as never, 60_000);
+    const request = new RequestWatch(response as never, 60_000);
     const sent = links[mode]?.send(requestOf('{ sleep }'), callOf(request.signal));
     await untilRunning(stores, 'pg_sleep');
     response.emit('close');
@@ -100,7 +101,7 @@ describe.each(['local', 'remote'] as const)('a caller of a %s subgraph', (mode) 
   });
 
   it('whose time is up leaves nothing of a change that was under way', async () => {
-    const request = watchRequest(new EventEmitter() as never, 200);
+    const request = new RequestWatch(new EventEmitter() as never, 200);
     const sent = await links[mode]?.send(requestOf('mutation { add }'), callOf(request.signal));
     expect(sent).toEqual(TIMED_OUT);
     await vi.waitFor(async () => expect(await active()).toEqual([]), { interval: 5, timeout: 5_000 });
@@ -110,7 +111,7 @@ describe.each(['local', 'remote'] as const)('a caller of a %s subgraph', (mode) 
 
   it('who has her answer ends nothing when she goes', async () => {
     const response = new EventEmitter();
-    const request = watchRequest(response as never, 60_000);
+    const request = new RequestWatch(response as never, 60_000);
     expect(await links[mode]?.send(NAME, callOf(request.signal))).toEqual({ data: { name: 'acme' } });
     request.end();
     response.emit('close');
