@@ -154,7 +154,7 @@ export const SETTINGS = {
     read: wholeNumber(1024, 64 * 1024 * 1024),
     takes: 'bytes',
     fallback: 1024 * 1024,
-    about: 'The largest request body.',
+    about: 'The largest body of a request to a REST door; that of /graphql is the limit bodyBytes of LIMITS.',
   },
   coalesce: {
     env: 'TENON_COALESCE_QUERIES',

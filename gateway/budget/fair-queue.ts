@@ -35,7 +35,7 @@ export interface FairQueue {
 const DEFAULTS = {
   maxRunning: 64,
   maxRunningCrowding: 4,
-  maxLoad: 0.3,
+  maxLoad: 0.2,
   maxWaiting: 2_000,
   maxWaitingPerTenant: 200,
   maxWaitMs: 2_000,
@@ -45,7 +45,7 @@ const DEFAULTS = {
 const MAX_PART = 0.75;
 /** Starts of a tenant that need no headroom: so many at once, and so many a second. */
 const FREE_STARTS = 10;
-const FREE_STARTS_PER_SECOND = 40;
+const FREE_STARTS_PER_SECOND = 20;
 /** Tenants remembered; beyond it idle ones are forgotten. */
 const MAX_TENANTS = 10_000;
 /** How soon a waiting tenant is looked at again where it was not for want of a place. */

@@ -13,7 +13,7 @@ import { newPlanner, type Planner } from './planner.ts';
 import { compileProgram, fragmentsOf, type Program } from './program.ts';
 import { readSupergraph } from './supergraph-schema.ts';
 
-export type { Program, ProgramInput, ProgramResult } from './program.ts';
+export type { Program, ProgramResult } from './program.ts';
 
 /** Compiles operations over one supergraph. */
 export interface Execution {

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { readConfig, type Config } from '#schema/config.ts';
 
@@ -15,9 +16,23 @@ async function start(): Promise<() => Promise<void>> {
   return startTelemetry({
     process: name,
     serverSpansByHand: name === 'gateway',
+    contextByHand: name === 'gateway' && hasNoSubgraphs(config),
     deployment: config.deployment,
     exporter: otlpExporter(config.otlpEndpoint),
   });
+}
+
+/** A gateway with every subgraph elsewhere runs no resolver, and no statement but its own. */
+function hasNoSubgraphs({ subgraphs }: Config): boolean {
+  return subgraphs !== 'local' && subgraphNames().every((name) => name in subgraphs);
+}
+
+/** By their schemas: nothing of the subgraphs themselves may be loaded before telemetry. */
+function subgraphNames(): string[] {
+  const folder = new URL('../../schema/graphql/', import.meta.url);
+  return readdirSync(folder)
+    .map((file) => basename(file, '.graphql'))
+    .filter((name) => name !== 'supergraph' && name !== 'directives');
 }
 
 /** A bad setting is the main program's to tell. */

@@ -16,6 +16,7 @@ import { log } from './log.ts';
 import { isSchemaSetUp, publicSpan } from './public-span.ts';
 import { PROBES } from './server-span.ts';
 import { TENANT_ATTRIBUTES } from './tenant-trace.ts';
+import { TurnContext } from './turn-context.ts';
 
 /** What telemetry is started with. */
 export interface TelemetrySettings {
@@ -26,6 +27,8 @@ export interface TelemetrySettings {
   readonly exporter: SpanExporter;
   /** Whether requests get their spans by hand (server-span.ts); else `node:http` is instrumented. */
   readonly serverSpansByHand: boolean;
+  /** Whether nothing in this process has to find its parent by itself, since all subgraphs are elsewhere. */
+  readonly contextByHand: boolean;
 }
 
 /** A collector that does not answer costs at most this at the end of a process, and a batch while it runs. */
@@ -52,7 +55,7 @@ export function startTelemetry(settings: TelemetrySettings): () => Promise<void>
     spanLimits: { attributeValueLengthLimit: MAX_ATTRIBUTE_LENGTH },
     spanProcessors: [TENANT_PROCESSOR, new BatchSpanProcessor(publicExporter(settings.exporter))],
   });
-  provider.register();
+  provider.register(settings.contextByHand ? { contextManager: new TurnContext() } : {});
   registerInstrumentations({
     tracerProvider: provider,
     instrumentations: [

@@ -23,6 +23,7 @@ const finished = () =>
 const stopTelemetry = startTelemetry({
   process: 'gateway',
   serverSpansByHand: true,
+  contextByHand: false,
   deployment: 'tenon.test',
   exporter: { export: exporter.export.bind(exporter), shutdown: () => Promise.resolve() },
 });

@@ -13,6 +13,7 @@ startTelemetry({
   process: 'gateway',
   deployment: 'bench',
   serverSpansByHand: true,
+  contextByHand: true,
   exporter: otlpExporter(process.env['SHOP_COLLECTOR'] ?? ''),
 });
 const [
