@@ -11,16 +11,15 @@ export class TurnContext implements ContextManager {
     return this.#active;
   }
 
-  with<Args extends unknown[], Work extends (...args: Args) => ReturnType<Work>>(
+  with<Work extends (...args: never[]) => unknown>(
     entered: Context,
     work: Work,
-    self?: ThisParameterType<Work>,
-    ...args: Args
+    ...call: readonly unknown[]
   ): ReturnType<Work> {
     const before = this.#active;
     this.#active = entered;
     try {
-      return work.call(self as ThisParameterType<Work>, ...args);
+      return Reflect.apply(work, call[0], call.slice(1)) as ReturnType<Work>;
     } finally {
       this.#active = before;
     }
