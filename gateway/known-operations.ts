@@ -15,9 +15,9 @@ export interface KnownOperations {
   readonly size: number;
 }
 
-/** A program takes some twenty times the memory of its text: this is about 80 MB of programs. */
-const MAX_TEXT_LENGTH = 4_000_000;
-const MAX_OPERATIONS = 5_000;
+/** A small operation was measured at some 70 kB with all that is compiled for it, so this is about 100 MB. */
+const MAX_OPERATIONS = 1_500;
+const MAX_TEXT_LENGTH = 2_000_000;
 /** Longer texts are rare and dear to keep: they are compiled each time. */
 const LONGEST_TEXT = 64 * 1024;
 /** Cannot stand in a name. */
