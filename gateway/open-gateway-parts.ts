@@ -35,21 +35,42 @@ export interface OpenParts {
 
 /** Opens everything that requests pass through; what was opened before a failure is closed again. */
 export async function openGatewayParts(options: GatewayOptions): Promise<OpenParts> {
+  const opened: (() => unknown)[] = [];
+  const close = async () => {
+    for (const end of opened.splice(0).toReversed()) await end();
+  };
+  try {
+    return { ...(await openParts(options, opened)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Opens one thing after the other; each leaves behind what ends it. */
+async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Promise<Omit<OpenParts, 'close'>> {
   const { platform, operationsFolder: folder } = options;
   const { databases, config } = platform;
   const feed = await changeFeedOf(databases);
+  opened.push(() => feed.close());
   const tiers = await openTierLimits(databases, feed);
+  opened.push(() => tiers.close());
   const credentials = newCredentialCache({ databases, feed, tiers });
+  opened.push(() => credentials.close());
   const levels = openServiceLevels(platform);
+  opened.push(() => levels.close());
   const { metrics } = levels;
   const subgraphs = openSubgraphLinks({ ...options, metrics });
+  opened.push(() => subgraphs.close());
   const supergraphs = await openSupergraphs(options.supergraphSdl, (ctx, variables) =>
     executeForApollo(parts, ctx, variables),
   );
   let manifests = await pinnedManifests(supergraphs.current(), folder);
   const operations = newRegisteredOperations({ databases, feed, platformManifests: () => manifests });
+  opened.push(() => operations.close());
   const budgetStore = newBudgetStoreWatch();
   const admission = openAdmission(config.redisUrl, metrics, budgetStore);
+  opened.push(() => admission.budgets.close());
   const parts: GatewayParts = {
     platform,
     tenancy: { credentials, clock: platform.clock },
@@ -74,15 +95,6 @@ export async function openGatewayParts(options: GatewayOptions): Promise<OpenPar
         pinned = await pinnedManifests(next, folder);
       });
       manifests = pinned;
-    },
-    close: async () => {
-      await admission.budgets.close();
-      await operations.close();
-      await levels.close();
-      await subgraphs.close();
-      credentials.close();
-      tiers.close();
-      await feed.close();
     },
   };
 }
