@@ -6,11 +6,12 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from 'graphql';
+import { fragmentsOf } from '#schema/cost/query-cost.ts';
 import { fail } from '#schema/errors.ts';
 import { splitOperation } from './introspection.ts';
 import { plannedText } from './planned-text.ts';
 import { newPlanner, type Planner } from './planner.ts';
-import { compileProgram, fragmentsOf, type Program } from './program.ts';
+import { compileProgram, type Program } from './program.ts';
 import { readSupergraph } from './supergraph-schema.ts';
 
 export type { Program, ProgramResult } from './program.ts';

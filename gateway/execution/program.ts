@@ -2,11 +2,11 @@ import type { Abortable } from '#kit/request-ending.ts';
 import {
   Kind,
   type DocumentNode,
-  type FragmentDefinitionNode,
   type GraphQLFormattedError,
   type GraphQLObjectType,
   type OperationDefinitionNode,
 } from 'graphql';
+import { fragmentsOf } from '#schema/cost/query-cost.ts';
 import { settle, type FaultFlag, type Shape } from './answer-shape.ts';
 import { newIntrospection } from './introspection.ts';
 import type { QueryPlan } from './plan.ts';
@@ -104,13 +104,6 @@ function withVisiblePath(error: GraphQLFormattedError, shape: Shape, data: Tree)
   const length = shape.visible(data, path);
   if (length === path.length) return error;
   return length === 0 ? rest : { ...rest, path: path.slice(0, length) };
-}
-
-/** Returns the fragments of a document by their names. */
-export function fragmentsOf(document: DocumentNode): Map<string, FragmentDefinitionNode> {
-  return new Map(
-    document.definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node]] : [])),
-  );
 }
 
 function introspectionOf({ types, schemaPart, document }: ProgramSource) {
