@@ -1,13 +1,13 @@
 import { authorize } from '#kit/authorize.ts';
 import { defineSubgraph, type Reference } from '#kit/define-subgraph.ts';
-import { CredentialResolver, RoleResolver } from './access-resolver.ts';
+import { CredentialResolver, RoleResolver } from './access/resolver.ts';
 import { Credential, Group, Role, User } from './model.ts';
 import { collectPersonalData } from './personal-data.ts';
 import { GroupResolver, UserResolver } from './resolver.ts';
-import { scimRoutes } from './scim-routes.ts';
+import { scimRoutes } from './scim/routes.ts';
 import { findGroups, findUsers } from './service.ts';
-import { SessionResolver } from './session-resolver.ts';
-import { signInRoutes } from './sign-in-routes.ts';
+import { SessionResolver } from './sessions/resolver.ts';
+import { signInRoutes } from './sign-in/routes.ts';
 
 /** Users, groups, roles and credentials; SCIM provisioning and sign-in. */
 export const identity = defineSubgraph({

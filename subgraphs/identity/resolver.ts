@@ -2,10 +2,10 @@ import { Arg, Args, Ctx, Directive, FieldResolver, ID, Mutation, Query, Resolver
 import { authorize } from '#kit/authorize.ts';
 import { ConnectionArgs } from '#kit/connection.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { credentialsOf } from './credentials.ts';
+import { credentialsOf } from './access/credentials.ts';
 import { CreateUserInput, UserInput, UserPayload } from './inputs.ts';
 import { Credential, Group, GroupConnection, Role, User, UserConnection, Viewer } from './model.ts';
-import { rolesOf } from './roles.ts';
+import { rolesOf } from './access/roles.ts';
 import {
   createUser,
   deactivateUser,

@@ -5,7 +5,7 @@ import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, uuidOrNull } from '#schema/ids.ts';
-import { deactivateUser as deactivate, reactivateUser as reactivate } from './deactivation.ts';
+import { deactivateUser as deactivate, reactivateUser as reactivate } from './revocation/deactivation.ts';
 import type { CreateUserInput } from './inputs.ts';
 import { Group, User, type Viewer } from './model.ts';
 

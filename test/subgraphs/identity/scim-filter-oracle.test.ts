@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseFilter } from '../../../subgraphs/identity/scim-filter.ts';
-import { matches } from '../../../subgraphs/identity/scim-filter-match.ts';
-import { GROUP, USER } from '../../../subgraphs/identity/scim-schema.ts';
+import { parseFilter } from '../../../subgraphs/identity/scim/filter.ts';
+import { matches } from '../../../subgraphs/identity/scim/filter-match.ts';
+import { GROUP, USER } from '../../../subgraphs/identity/scim/schema.ts';
 import {
   addGroup,
   addUser,

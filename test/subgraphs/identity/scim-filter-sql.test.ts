@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { mintId, uuidOf } from '#schema/ids.ts';
-import { parseFilter } from '../../../subgraphs/identity/scim-filter.ts';
-import { compileFilter } from '../../../subgraphs/identity/scim-filter-sql.ts';
-import type { FilterColumns } from '../../../subgraphs/identity/scim-filter-sql.ts';
-import { GROUP, USER } from '../../../subgraphs/identity/scim-schema.ts';
+import { parseFilter } from '../../../subgraphs/identity/scim/filter.ts';
+import { compileFilter } from '../../../subgraphs/identity/scim/filter-sql.ts';
+import type { FilterColumns } from '../../../subgraphs/identity/scim/filter-sql.ts';
+import { GROUP, USER } from '../../../subgraphs/identity/scim/schema.ts';
 import { CHOOSING } from './scim-filter-cases.ts';
 import { ENTERPRISE, codeOf } from './scim-patch-cases.ts';
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TenonError } from '#schema/errors.ts';
-import { FILTER_LIMITS, parseFilter, parsePath, printFilter } from '../../../subgraphs/identity/scim-filter.ts';
-import type { CompareOperator, Filter } from '../../../subgraphs/identity/scim-filter.ts';
-import { matches } from '../../../subgraphs/identity/scim-filter-match.ts';
-import { COMMON_ATTRIBUTES, GROUP, USER, findAttribute, pathOf } from '../../../subgraphs/identity/scim-schema.ts';
-import type { Attribute, AttributeReference } from '../../../subgraphs/identity/scim-schema.ts';
+import { FILTER_LIMITS, parseFilter, parsePath, printFilter } from '../../../subgraphs/identity/scim/filter.ts';
+import type { CompareOperator, Filter } from '../../../subgraphs/identity/scim/filter.ts';
+import { matches } from '../../../subgraphs/identity/scim/filter-match.ts';
+import { COMMON_ATTRIBUTES, GROUP, USER, findAttribute, pathOf } from '../../../subgraphs/identity/scim/schema.ts';
+import type { Attribute, AttributeReference } from '../../../subgraphs/identity/scim/schema.ts';
 import { CHOOSING, PEOPLE, REFUSED } from './scim-filter-cases.ts';
 import { codeOf } from './scim-patch-cases.ts';
 

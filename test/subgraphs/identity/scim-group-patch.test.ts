@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '#schema/errors.ts';
-import { applyGroupPatch } from '../../../subgraphs/identity/scim-group-patch.ts';
-import { readOperations } from '../../../subgraphs/identity/scim-patch-steps.ts';
-import type { Profile } from '../../../subgraphs/identity/scim-patch-steps.ts';
+import { applyGroupPatch } from '../../../subgraphs/identity/scim/group-patch.ts';
+import { readOperations } from '../../../subgraphs/identity/scim/patch-steps.ts';
+import type { Profile } from '../../../subgraphs/identity/scim/patch-steps.ts';
 import { codeOf, patchBody } from './scim-patch-cases.ts';
 
 const SALES = { id: 'grp_1', displayName: 'Sales', externalId: 'g1' };

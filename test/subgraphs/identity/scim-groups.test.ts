@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { inTenant } from '#kit/database.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
-import { changeMembers, type MemberChange } from '../../../subgraphs/identity/scim-members.ts';
+import { changeMembers, type MemberChange } from '../../../subgraphs/identity/scim/members.ts';
 import { addGroup, addUser, GROUP_URN, openIdentity, patch, type IdentityPlatform } from './identity-platform.ts';
 
 let world: IdentityPlatform;

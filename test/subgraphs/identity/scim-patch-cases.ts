@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { TenonError } from '#schema/errors.ts';
 import type { ErrorCode } from '#schema/errors.ts';
-import { applyPatch } from '../../../subgraphs/identity/scim-patch.ts';
-import { readOperations } from '../../../subgraphs/identity/scim-patch-steps.ts';
-import type { Profile } from '../../../subgraphs/identity/scim-patch-steps.ts';
-import { USER } from '../../../subgraphs/identity/scim-schema.ts';
-import type { ScimObject, ScimValue } from '../../../subgraphs/identity/scim-schema.ts';
+import { applyPatch } from '../../../subgraphs/identity/scim/patch.ts';
+import { readOperations } from '../../../subgraphs/identity/scim/patch-steps.ts';
+import type { Profile } from '../../../subgraphs/identity/scim/patch-steps.ts';
+import { USER } from '../../../subgraphs/identity/scim/schema.ts';
+import type { ScimObject, ScimValue } from '../../../subgraphs/identity/scim/schema.ts';
 
 /** The URN of the enterprise extension, spelled out so that a slip in the schema shows. */
 export const ENTERPRISE = 'urn:ietf:params:scim:schemas:extension:enterprise:2.0:User';

@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import type { ScimObject } from '../../../subgraphs/identity/scim-schema.ts';
+import type { ScimObject } from '../../../subgraphs/identity/scim/schema.ts';
 import { BARBARA, ENTERPRISE, HOME, WORK, testPatchCases } from './scim-patch-cases.ts';
 
 const MINIMAL: ScimObject = { userName: 'eleanore@boyercorwin.biz' };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { applyPatch } from '../../../subgraphs/identity/scim-patch.ts';
-import { readOperations } from '../../../subgraphs/identity/scim-patch-steps.ts';
-import { USER } from '../../../subgraphs/identity/scim-schema.ts';
+import { applyPatch } from '../../../subgraphs/identity/scim/patch.ts';
+import { readOperations } from '../../../subgraphs/identity/scim/patch-steps.ts';
+import { USER } from '../../../subgraphs/identity/scim/schema.ts';
 import { BARBARA, ENTERPRISE, codeOf, patchBody } from './scim-patch-cases.ts';
 
 const run = (...operations: unknown[]) =>

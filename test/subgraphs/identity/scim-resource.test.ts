@@ -8,8 +8,8 @@ import {
   readUser,
   renderGroup,
   renderUser,
-} from '../../../subgraphs/identity/scim-resource.ts';
-import { GROUP, USER } from '../../../subgraphs/identity/scim-schema.ts';
+} from '../../../subgraphs/identity/scim/resource.ts';
+import { GROUP, USER } from '../../../subgraphs/identity/scim/schema.ts';
 import { BARBARA, ENTERPRISE, codeOf } from './scim-patch-cases.ts';
 
 const USER_URN = 'urn:ietf:params:scim:schemas:core:2.0:User';

@@ -3,8 +3,8 @@ import {
   resourceTypeDocuments,
   schemaDocuments,
   serviceProviderConfigDocument,
-} from '../../../subgraphs/identity/scim-discovery.ts';
-import { GROUP, USER, findAttribute, findSchema, pathOf } from '../../../subgraphs/identity/scim-schema.ts';
+} from '../../../subgraphs/identity/scim/discovery.ts';
+import { GROUP, USER, findAttribute, findSchema, pathOf } from '../../../subgraphs/identity/scim/schema.ts';
 import { ENTERPRISE } from './scim-patch-cases.ts';
 
 const BASE = 'https://api.example.com/scim/v2';

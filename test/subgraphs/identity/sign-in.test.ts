@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseToken } from '#kit/credential.ts';
 import { uuidOf } from '#schema/ids.ts';
-import { mailSignInLink } from '../../../subgraphs/identity/sign-in.ts';
+import { mailSignInLink } from '../../../subgraphs/identity/sign-in/sign-in-link.ts';
 import { withClient } from '../../support/postgres.ts';
 import { addUser, ask, isAccepted, openIdentity, type IdentityPlatform } from './identity-platform.ts';
 

@@ -1,12 +1,12 @@
 import { fail } from '#schema/errors.ts';
-import type { Filter } from './scim-filter.ts';
-import { applyStep, resultOf } from './scim-patch.ts';
-import type { PatchDraft, PatchResult } from './scim-patch.ts';
-import { stepsOf } from './scim-patch-steps.ts';
-import type { PatchOperation, PatchStep, Profile } from './scim-patch-steps.ts';
-import { GROUP, pathOf } from './scim-schema.ts';
-import type { ScimObject } from './scim-schema.ts';
-import { VALUE_LIMITS, isObject, isStorable, listOf, memberOf, refuse } from './scim-value.ts';
+import type { Filter } from './filter.ts';
+import { applyStep, resultOf } from './patch.ts';
+import type { PatchDraft, PatchResult } from './patch.ts';
+import { stepsOf } from './patch-steps.ts';
+import type { PatchOperation, PatchStep, Profile } from './patch-steps.ts';
+import { GROUP, pathOf } from './schema.ts';
+import type { ScimObject } from './schema.ts';
+import { VALUE_LIMITS, isObject, isStorable, listOf, memberOf, refuse } from './value.ts';
 
 /**
  * What a PATCH request makes of a group: its own attributes as for any resource, and its members as a difference, so

@@ -1,5 +1,5 @@
-import type { CompareOperator, Filter } from './scim-filter.ts';
-import type { Attribute, AttributeReference } from './scim-schema.ts';
+import type { CompareOperator, Filter } from './filter.ts';
+import type { Attribute, AttributeReference } from './schema.ts';
 
 /**
  * Tells whether a resource fulfils a filter, by the same rules as the SQL of `compileFilter`: text is compared without

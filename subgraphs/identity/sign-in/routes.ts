@@ -3,7 +3,7 @@ import { logError } from '#kit/log.ts';
 import type { Platform } from '#kit/request-context.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { asTenonError, fail } from '#schema/errors.ts';
-import { mailSignInLink, openSession, readAddress } from './sign-in.ts';
+import { mailSignInLink, openSession, readAddress } from './sign-in-link.ts';
 
 /** Sign-in by a one-time link: asking for one, opening it, and using it up. */
 export const signInRoutes: readonly Route[] = [

@@ -1,9 +1,9 @@
 import { ERRORS, fail } from '#schema/errors.ts';
 import type { ErrorRow, TenonError } from '#schema/errors.ts';
-import { readMemberIds } from './scim-group-patch.ts';
-import { COMMON_ATTRIBUTES, GROUP, USER, attributeNamed, findAttribute, findSchema, pathOf } from './scim-schema.ts';
-import type { Attribute, AttributeReference, ResourceType, ScimObject, ScimValue } from './scim-schema.ts';
-import { boundedBody, isObject, memberOf, readValue, refuse } from './scim-value.ts';
+import { readMemberIds } from './group-patch.ts';
+import { COMMON_ATTRIBUTES, GROUP, USER, attributeNamed, findAttribute, findSchema, pathOf } from './schema.ts';
+import type { Attribute, AttributeReference, ResourceType, ScimObject, ScimValue } from './schema.ts';
+import { boundedBody, isObject, memberOf, readValue, refuse } from './value.ts';
 
 /** A group as a client sends it: its own attributes, and its members where the body names them. */
 export interface GroupInput {

@@ -1,8 +1,8 @@
 import type { TenantTransaction } from '#kit/database.ts';
-import { parseFilter } from './scim-filter.ts';
-import { compileFilter, type FilterColumns } from './scim-filter-sql.ts';
-import type { ListQuery } from './scim-request.ts';
-import type { ResourceType } from './scim-schema.ts';
+import { parseFilter } from './filter.ts';
+import { compileFilter, type FilterColumns } from './filter-sql.ts';
+import type { ListQuery } from './request.ts';
+import type { ResourceType } from './schema.ts';
 
 /** Where the resources of a type are rows. The SQL in it is the programmer's own. */
 export interface ResourceSource {

@@ -4,15 +4,15 @@ import type { RequestContext } from '#kit/request-context.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf } from '#schema/ids.ts';
-import { deactivateUser, reactivateUser, revokeAll } from './deactivation.ts';
-import { readPage, type ResourceSource } from './scim-page.ts';
-import { applyPatch, resultOf } from './scim-patch.ts';
-import { readOperations } from './scim-patch-steps.ts';
-import { SCIM_PROFILE } from './scim-profile.ts';
-import type { ListQuery } from './scim-request.ts';
-import { isWanted, listResponse, readUser, renderUser, type ResourceLink, type ResourceView } from './scim-resource.ts';
-import { USER, type ScimObject, type ScimValue } from './scim-schema.ts';
-import { isPrimary, refuse } from './scim-value.ts';
+import { deactivateUser, reactivateUser, revokeAll } from '../revocation/deactivation.ts';
+import { readPage, type ResourceSource } from './page.ts';
+import { applyPatch, resultOf } from './patch.ts';
+import { readOperations } from './patch-steps.ts';
+import { SCIM_PROFILE } from './profile.ts';
+import type { ListQuery } from './request.ts';
+import { isWanted, listResponse, readUser, renderUser, type ResourceLink, type ResourceView } from './resource.ts';
+import { USER, type ScimObject, type ScimValue } from './schema.ts';
+import { isPrimary, refuse } from './value.ts';
 
 /** What a client sends about a resource, and how it wants to see the outcome. */
 export interface ResourceChange {

@@ -4,9 +4,9 @@ import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { isScope, type Scope } from '#schema/scopes.ts';
-import type { CreateRoleInput, GroupRoleInput, UserRoleInput } from './inputs.ts';
-import { Group, Role, type User } from './model.ts';
-import { requireUser } from './service.ts';
+import type { CreateRoleInput, GroupRoleInput, UserRoleInput } from '../inputs.ts';
+import { Group, Role, type User } from '../model.ts';
+import { requireUser } from '../service.ts';
 
 /** Returns the tenant's roles by name. */
 export async function listRoles(ctx: RequestContext): Promise<Role[]> {

@@ -1,8 +1,8 @@
 import { TenonError, fail } from '#schema/errors.ts';
-import { parsePath } from './scim-filter.ts';
-import type { Filter, PatchPath } from './scim-filter.ts';
-import type { AttributeReference, ResourceType, Schema } from './scim-schema.ts';
-import { boundedBody, isObject, memberOf, refuse } from './scim-value.ts';
+import { parsePath } from './filter.ts';
+import type { Filter, PatchPath } from './filter.ts';
+import type { AttributeReference, ResourceType, Schema } from './schema.ts';
+import { boundedBody, isObject, memberOf, refuse } from './value.ts';
 
 /**
  * How a provisioning client is to be understood where its requests leave room: `strict` follows RFC 7644 to the

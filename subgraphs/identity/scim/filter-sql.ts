@@ -1,9 +1,9 @@
 import { fail } from '#schema/errors.ts';
 import type { IdPrefix } from '#schema/ids.ts';
 import { uuidOrNull } from '#schema/ids.ts';
-import type { CompareOperator, Filter } from './scim-filter.ts';
-import type { Attribute, AttributeReference } from './scim-schema.ts';
-import { keysOf, pathOf } from './scim-schema.ts';
+import type { CompareOperator, Filter } from './filter.ts';
+import type { Attribute, AttributeReference } from './schema.ts';
+import { keysOf, pathOf } from './schema.ts';
 
 /** A typed SQL expression that holds one attribute; `id` is a uuid column whose public form carries the prefix. */
 type ScalarColumn =

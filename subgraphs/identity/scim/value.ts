@@ -1,6 +1,6 @@
 import { fail } from '#schema/errors.ts';
-import { attributeNamed, valueOf } from './scim-schema.ts';
-import type { Attribute, ScimObject, ScimValue } from './scim-schema.ts';
+import { attributeNamed, valueOf } from './schema.ts';
+import type { Attribute, ScimObject, ScimValue } from './schema.ts';
 
 /** Bounds of what one request may carry. */
 export const VALUE_LIMITS = {

@@ -23,8 +23,8 @@ import {
   UserInput,
   UserPayload,
   UserRoleInput,
-} from './inputs.ts';
-import { Credential, Role } from './model.ts';
+} from '../inputs.ts';
+import { Credential, Role } from '../model.ts';
 import { createRole, grantRole, listRoles, mapGroupToRole, revokeRole } from './roles.ts';
 
 /** Who may do what: roles, their grants, and the groups that carry them. */

@@ -4,10 +4,10 @@ import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOrNull } from '#schema/ids.ts';
-import type { CreateApiKeyInput, CreateScimTokenInput } from './inputs.ts';
-import { Credential, type User } from './model.ts';
+import type { CreateApiKeyInput, CreateScimTokenInput } from '../inputs.ts';
+import { Credential, type User } from '../model.ts';
 import { heldScopes, rolesOf, rolesOfGroups } from './roles.ts';
-import { findUsers, requireUser } from './service.ts';
+import { findUsers, requireUser } from '../service.ts';
 
 const DAY_MS = 24 * 3_600_000;
 

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { fail } from '#schema/errors.ts';
-import { nextElements } from './scim-patch-elements.ts';
-import { stepsOf } from './scim-patch-steps.ts';
-import type { PatchContext, PatchOperation, PatchStep, Profile } from './scim-patch-steps.ts';
-import { attributeNamed, pathOf, valueOf } from './scim-schema.ts';
-import type { Attribute, AttributeReference, ScimObject, ScimValue } from './scim-schema.ts';
-import { isObject, readScalar, readValue, unwrapOne } from './scim-value.ts';
+import { nextElements } from './patch-elements.ts';
+import { stepsOf } from './patch-steps.ts';
+import type { PatchContext, PatchOperation, PatchStep, Profile } from './patch-steps.ts';
+import { attributeNamed, pathOf, valueOf } from './schema.ts';
+import type { Attribute, AttributeReference, ScimObject, ScimValue } from './schema.ts';
+import { isObject, readScalar, readValue, unwrapOne } from './value.ts';
 
 /** What a PATCH request makes of a resource. */
 export interface PatchResult {

@@ -1,5 +1,5 @@
-import { ENTERPRISE_SCHEMA, GROUP, GROUP_SCHEMA, MAX_PAGE_SIZE, USER, USER_SCHEMA } from './scim-schema.ts';
-import type { Attribute, ScimObject } from './scim-schema.ts';
+import { ENTERPRISE_SCHEMA, GROUP, GROUP_SCHEMA, MAX_PAGE_SIZE, USER, USER_SCHEMA } from './schema.ts';
+import type { Attribute, ScimObject } from './schema.ts';
 
 /** Returns the resources of /Schemas (RFC 7643 section 7). */
 export function schemaDocuments(baseUrl: string): ScimObject[] {

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { fail } from '#schema/errors.ts';
-import type { Filter } from './scim-filter.ts';
-import { matchesElement } from './scim-filter-match.ts';
-import type { PatchStep, Profile } from './scim-patch-steps.ts';
-import { pathOf, valueOf } from './scim-schema.ts';
-import type { Attribute, ScimObject, ScimValue } from './scim-schema.ts';
+import type { Filter } from './filter.ts';
+import { matchesElement } from './filter-match.ts';
+import type { PatchStep, Profile } from './patch-steps.ts';
+import { pathOf, valueOf } from './schema.ts';
+import type { Attribute, ScimObject, ScimValue } from './schema.ts';
 import {
   VALUE_LIMITS,
   isObject,
@@ -15,7 +15,7 @@ import {
   readScalar,
   refuse,
   unwrapOne,
-} from './scim-value.ts';
+} from './value.ts';
 
 /** Sub-attributes that only describe a value; an element that has nothing else is dropped. */
 const DESCRIPTIVE: ReadonlySet<string> = new Set(['type', 'primary', 'display']);

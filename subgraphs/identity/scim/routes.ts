@@ -1,7 +1,7 @@
 import type { RequestContext } from '#kit/request-context.ts';
 import type { Route, RouteRequest, RouteResponse, TenantRoute } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
-import { resourceTypeDocuments, schemaDocuments, serviceProviderConfigDocument } from './scim-discovery.ts';
+import { resourceTypeDocuments, schemaDocuments, serviceProviderConfigDocument } from './discovery.ts';
 import {
   createScimGroup,
   deleteScimGroup,
@@ -9,10 +9,10 @@ import {
   patchScimGroup,
   readScimGroup,
   replaceScimGroup,
-} from './scim-groups.ts';
-import { jsonBodyOf, listQueryOf, scimAddress, viewOf } from './scim-request.ts';
-import { listResponse } from './scim-resource.ts';
-import { GROUP, USER, type ScimObject } from './scim-schema.ts';
+} from './groups.ts';
+import { jsonBodyOf, listQueryOf, scimAddress, viewOf } from './request.ts';
+import { listResponse } from './resource.ts';
+import { GROUP, USER, type ScimObject } from './schema.ts';
 import {
   createScimUser,
   deleteScimUser,
@@ -21,7 +21,7 @@ import {
   readScimUser,
   replaceScimUser,
   type ResourceChange,
-} from './scim-users.ts';
+} from './users.ts';
 
 /** The SCIM 2.0 service (RFC 7644): users, groups and what it says of itself. */
 export const scimRoutes: readonly Route[] = [

@@ -1,8 +1,8 @@
 import type { RequestContext } from '#kit/request-context.ts';
 import type { RouteRequest } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
-import type { ResourceView } from './scim-resource.ts';
-import { MAX_PAGE_SIZE } from './scim-schema.ts';
+import type { ResourceView } from './resource.ts';
+import { MAX_PAGE_SIZE } from './schema.ts';
 
 /** Which resources a client asks for (RFC 7644 section 3.4.2). */
 export interface ListQuery {

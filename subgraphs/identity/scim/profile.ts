@@ -1,4 +1,4 @@
-import type { Profile } from './scim-patch-steps.ts';
+import type { Profile } from './patch-steps.ts';
 
 /**
  * How every provisioning client is understood. One reading serves Okta and Entra alike: where their requests and

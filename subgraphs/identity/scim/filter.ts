@@ -1,7 +1,7 @@
 import { fail } from '#schema/errors.ts';
-import { attributeNamed, findAttribute, findSchema, pathOf, valueOf } from './scim-schema.ts';
-import type { AttributeReference, ResourceType, Schema } from './scim-schema.ts';
-import { isStorable } from './scim-value.ts';
+import { attributeNamed, findAttribute, findSchema, pathOf, valueOf } from './schema.ts';
+import type { AttributeReference, ResourceType, Schema } from './schema.ts';
+import { isStorable } from './value.ts';
 
 /** The comparing operators of RFC 7644 section 3.4.2.2. */
 export type CompareOperator = 'eq' | 'ne' | 'co' | 'sw' | 'ew' | 'gt' | 'ge' | 'lt' | 'le';

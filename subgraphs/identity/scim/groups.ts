@@ -4,13 +4,13 @@ import type { RequestContext } from '#kit/request-context.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf } from '#schema/ids.ts';
-import { applyGroupPatch } from './scim-group-patch.ts';
-import { changeMembers, membersOf, type MemberChange } from './scim-members.ts';
-import { readPage, type ResourceSource } from './scim-page.ts';
-import { resultOf } from './scim-patch.ts';
-import { readOperations } from './scim-patch-steps.ts';
-import { SCIM_PROFILE } from './scim-profile.ts';
-import type { ListQuery } from './scim-request.ts';
+import { applyGroupPatch } from './group-patch.ts';
+import { changeMembers, membersOf, type MemberChange } from './members.ts';
+import { readPage, type ResourceSource } from './page.ts';
+import { resultOf } from './patch.ts';
+import { readOperations } from './patch-steps.ts';
+import { SCIM_PROFILE } from './profile.ts';
+import type { ListQuery } from './request.ts';
 import {
   isWanted,
   listResponse,
@@ -18,10 +18,10 @@ import {
   renderGroup,
   type ResourceLink,
   type ResourceView,
-} from './scim-resource.ts';
-import { GROUP, type ScimObject } from './scim-schema.ts';
-import type { ResourceChange } from './scim-users.ts';
-import { refuse } from './scim-value.ts';
+} from './resource.ts';
+import { GROUP, type ScimObject } from './schema.ts';
+import type { ResourceChange } from './users.ts';
+import { refuse } from './value.ts';
 
 /** Of a displayName; the table's own bound. */
 const MAX_NAME_LENGTH = 320;

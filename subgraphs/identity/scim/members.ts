@@ -1,8 +1,8 @@
 import type { TenantTransaction } from '#kit/database.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOrNull } from '#schema/ids.ts';
-import type { ResourceLink } from './scim-resource.ts';
-import { refuse } from './scim-value.ts';
+import type { ResourceLink } from './resource.ts';
+import { refuse } from './value.ts';
 
 /** What becomes of a group's members; ids are public ones as the client wrote them. */
 export interface MemberChange {
