@@ -23,6 +23,12 @@ export const ID_PREFIXES = [
   'req',
   'seg',
   'opr',
+  'con',
+  'dom',
+  'fct',
+  'rcv',
+  'dlv',
+  'scr',
 ] as const;
 
 /** One of the prefixes. */

@@ -11,14 +11,7 @@ import { resultOf } from './patch.ts';
 import { readOperations } from './patch-steps.ts';
 import { SCIM_PROFILE } from './profile.ts';
 import type { ListQuery } from './request.ts';
-import {
-  isWanted,
-  listResponse,
-  readGroup,
-  renderGroup,
-  type ResourceLink,
-  type ResourceView,
-} from './resource.ts';
+import { isWanted, listResponse, readGroup, renderGroup, type ResourceLink, type ResourceView } from './resource.ts';
 import { GROUP, type ScimObject } from './schema.ts';
 import type { ResourceChange } from './users.ts';
 import { refuse } from './value.ts';

@@ -1,7 +1,7 @@
 import { Ctx, Directive, Mutation, Resolver } from 'type-graphql';
 import type { RequestContext } from '#kit/request-context.ts';
 import { SignOutPayload } from '../inputs.ts';
-import { endSession } from '../sign-in/sign-in-link.ts';
+import { endSession } from './session.ts';
 
 /** The session that asks. */
 @Resolver()

@@ -3,7 +3,8 @@ import { logError } from '#kit/log.ts';
 import type { Platform } from '#kit/request-context.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { asTenonError, fail } from '#schema/errors.ts';
-import { mailSignInLink, openSession, readAddress } from './sign-in-link.ts';
+import { json, page, wantsPage } from './page.ts';
+import { followSignInLink, mailSignInLink, readAddress } from './sign-in-link.ts';
 
 /** Sign-in by a one-time link: asking for one, opening it, and using it up. */
 export const signInRoutes: readonly Route[] = [
@@ -16,15 +17,6 @@ export const signInRoutes: readonly Route[] = [
 const MAX_UNDER_WAY = 32;
 
 const SENT = 'If the address belongs to an account here, a sign-in link is on its way to it.';
-
-/** No script and no style is needed, the form posts to us alone, and the link in the address goes nowhere else. */
-const PAGE_HEADERS = {
-  'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'cache-control': 'no-store',
-} as const;
 
 let underWay = 0;
 
@@ -53,7 +45,7 @@ async function showLink(_platform: Platform, req: RouteRequest): Promise<RouteRe
 }
 
 async function followLink(platform: Platform, req: RouteRequest, origin: RequestOrigin): Promise<RouteResponse> {
-  const { token, expiresAt, userId } = await openSession(platform, linkToken(tokenIn(req)), origin);
+  const { token, expiresAt, userId } = await followSignInLink(platform, linkToken(tokenIn(req)), origin);
   return json(200, { token, expiresAt: expiresAt.toISOString(), user: { id: userId } });
 }
 
@@ -90,23 +82,6 @@ function tokenInJson(text: string): string {
 
 function single(value: string | string[] | undefined): string {
   return typeof value === 'string' ? value : '';
-}
-
-function wantsPage({ headers }: RouteRequest): boolean {
-  return String(headers['accept'] ?? '').includes('text/html');
-}
-
-function page(status: number, body: string): RouteResponse {
-  const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title></head><body>${body}</body></html>\n`;
-  return { status, headers: PAGE_HEADERS, body: html };
-}
-
-function json(status: number, body: object): RouteResponse {
-  return {
-    status,
-    headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-    body: JSON.stringify(body),
-  };
 }
 
 /** As with an answer: what somebody outside can bring about at will is no line of the log. */

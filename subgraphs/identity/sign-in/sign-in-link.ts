@@ -1,58 +1,46 @@
 import { isEmail } from 'class-validator';
 import { requireOpen } from '#kit/authorize.ts';
-import { consumeSignInLink, issueCredential, parseToken, systemContext, type RequestOrigin } from '#kit/credential.ts';
+import { consumeSignInLink, issueCredential, parseToken, type RequestOrigin } from '#kit/credential.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { findTenantByDomain } from '#kit/directory.ts';
 import { sendMail } from '#kit/mail.ts';
 import { appendAudit } from '#kit/outbox.ts';
-import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
+import type { Platform, RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
-import { idOf, uuidOrNull, type Id } from '#schema/ids.ts';
-import type { Actor, TenantState } from '#schema/tenant-context.ts';
-
-/** A session that was just opened; the token is shown this once. */
-export interface OpenedSession {
-  readonly token: string;
-  readonly expiresAt: Date;
-  readonly userId: Id<'usr'>;
-}
+import { idOf } from '#schema/ids.ts';
+import { anonymousContext, openSession, tenantState, type OpenedSession } from '../sessions/session.ts';
 
 /** A mailed link is used by somebody who waits for it. */
 const LINK_LIFETIME_MS = 15 * 60_000;
 /** Nobody can flood a mailbox, or the table, by asking again and again. */
 const MAX_LIVE_LINKS = 5;
-const HOUR_MS = 3_600_000;
 const MAX_ADDRESS_LENGTH = 320;
 
 /**
  * Opens a session for whoever holds a one-time link, in the transaction that uses the link up. Anything that is no
  * usable link is UNAUTHENTICATED; in a closed tenant it is TENANT_SUSPENDED, and the link stays unused.
  */
-export async function openSession(platform: Platform, token: string, origin: RequestOrigin): Promise<OpenedSession> {
+export async function followSignInLink(
+  platform: Platform,
+  token: string,
+  origin: RequestOrigin,
+): Promise<OpenedSession> {
   const parts = parseToken(token);
   if (parts?.kind !== 'sign_in_link') return fail('UNAUTHENTICATED', 'no sign-in link');
-  const ctx = await contextIn(platform, parts.tenant, origin);
-  const now = ctx.clock();
-  const expiresAt = new Date(now.getTime() + platform.config.sessionHours * HOUR_MS);
+  const ctx = await anonymousContext(platform, parts.tenant, origin);
   return inTenant(ctx, async (tx) => {
     // Her row is locked before the link's, as in a deactivation: so the two never wait for each other in a circle.
     await tx.query('select u.id from users u join credentials c on c.user_id = u.id where c.id = $1 for share of u', [
       parts.credentialUuid,
     ]);
-    const userId = await consumeSignInLink(tx, parts, now);
-    requireOpen(await tenantState(tx));
-    const session = await issueCredential(tx, parts.tenant, {
-      kind: 'session',
+    const userId = await consumeSignInLink(tx, parts, ctx.clock());
+    return openSession(tx, ctx, {
       userId,
-      name: 'sign-in link',
-      expiresAt,
+      method: 'sign_in_link',
+      amr: [],
+      identityProvider: null,
+      context: { sign_in_link: idOf('lnk', parts.credentialUuid) },
     });
-    await appendAudit(tx, actingAs(ctx, { type: 'user', id: userId, ip: origin.ip, ua: origin.ua }, session.id), {
-      action: 'session.create',
-      resource: { type: 'session', id: session.id, name: null },
-      context: { user: userId, sign_in_link: idOf('lnk', parts.credentialUuid) },
-    });
-    return { token: session.token, expiresAt, userId };
   });
 }
 
@@ -73,7 +61,7 @@ export function readAddress(text: string): string {
 export async function mailSignInLink(platform: Platform, address: string, origin: RequestOrigin): Promise<void> {
   const place = await findTenantByDomain(platform.databases, address.slice(address.lastIndexOf('@') + 1));
   if (place === null) return;
-  const ctx = await contextIn(platform, place.id, origin);
+  const ctx = await anonymousContext(platform, place.id, origin);
   const link = await inTenant(ctx, (tx) => issueLink(tx, ctx, address));
   if (link === null) return;
   await sendMail(platform.config, {
@@ -83,38 +71,7 @@ export async function mailSignInLink(platform: Platform, address: string, origin
   });
 }
 
-/** Ends the session that asks; false where a key or token asks, or another request ended it at the same moment. */
-export async function endSession(ctx: RequestContext): Promise<boolean> {
-  const { sessionId } = ctx.tenant;
-  if (sessionId === null) return false;
-  return inTenant(ctx, async (tx) => {
-    const ended = await tx.query(
-      `update credentials set revoked_at = $2 where id = $1 and kind = 'session' and revoked_at is null returning id`,
-      [uuidOrNull('ses', sessionId), ctx.clock()],
-    );
-    if (ended.length === 0) return false;
-    await appendAudit(tx, ctx, { action: 'session.end', resource: { type: 'session', id: sessionId, name: null } });
-    return true;
-  });
-}
-
 type Query = Pick<TenantTransaction, 'query'>;
-
-/** Nobody has signed in yet: the request is the platform's, in the name of somebody unknown. */
-async function contextIn(platform: Platform, tenant: Id<'tnt'>, origin: RequestOrigin): Promise<RequestContext> {
-  const context = await systemContext(platform.databases, tenant, { name: 'sign-in', requestId: origin.requestId });
-  const actor: Actor = { type: 'anonymous', id: 'anonymous', ip: origin.ip, ua: origin.ua };
-  return requestContext(platform, { ...context, actor });
-}
-
-function actingAs(ctx: RequestContext, actor: Actor, sessionId: string): RequestContext {
-  return { ...ctx, tenant: { ...ctx.tenant, actor, sessionId } };
-}
-
-async function tenantState(tx: Query): Promise<TenantState> {
-  const [tenant] = await tx.query<{ state: TenantState }>('select state from tenants');
-  return tenant?.state ?? 'provisioning';
-}
 
 interface IssuedLink {
   readonly token: string;
