@@ -9,7 +9,15 @@ import { newRepresentationMaker, type RepresentationMaker } from './representati
 import { newRewriter, rewriteShape } from './rewrites.ts';
 import type { AnswerPath, RunState, Tree } from './run-state.ts';
 import { sharingOf, type Sharing } from './sharing.ts';
-import { addFailure, newRequest, sendCall, type FailurePlace, type Step, type StepSource } from './step.ts';
+import {
+  addFailure,
+  newRequest,
+  sendCall,
+  type FailurePlace,
+  type PendingCall,
+  type Step,
+  type StepSource,
+} from './step.ts';
 import { answerShape, newOperationText, type AnswerShape } from './subgraph-operation.ts';
 
 /** One `_entities` field of a call. */
@@ -58,18 +66,20 @@ export function newEntityFetch(fetch: FetchedOperation, fields: readonly EntityF
     const representations = new Map<string, Tree[]>();
     const found = compiled.flatMap((field) => findEntities(field, state, representations));
     if (found.every(({ targets }) => targets.length === 0)) return undefined;
-    const place = () => failurePlace(state, found, covers);
-    return sendCall(state, {
+    const pending: PendingCall = {
       subgraph: fetch.serviceName,
       request: newRequest(operation, { usages, values: state.variables, representations }),
-      place,
+      place() {
+        return failurePlace(state, found, covers);
+      },
       arrived(result) {
         for (const error of result.errors ?? []) {
-          if (!addAtEntities(state, found, error)) addFailure(state, { place }, error);
+          if (!addAtEntities(state, found, error)) addFailure(state, pending, error);
         }
         mergeEntities(compiled, found, result);
       },
-    });
+    };
+    return sendCall(state, pending);
   };
 }
 

@@ -1,6 +1,8 @@
 import { log } from '#kit/log.ts';
+import { readInterfaceObjects, withNamedTypes } from './interface-objects.ts';
 import { missingKeys } from './plan-completeness.ts';
 import type { QueryPlan } from './plan.ts';
+import { plainRequires } from './required-arguments.ts';
 import { newStockPlanner } from './stock-planner.ts';
 
 /** Plans operations over one supergraph. */
@@ -24,13 +26,21 @@ const NO_LABELS = new Set<string>();
  * stock one, whose plan is taken where it has all of it, or more.
  */
 export async function newPlanner(supergraphSdl: string, options: PlannerOptions = {}): Promise<Planner> {
+  const { sdl, restore } = plainRequires(supergraphSdl);
+  const planner = await plannerOf(sdl, options);
+  return { plan: async (text, name) => restore(await planner.plan(text, name)) };
+}
+
+async function plannerOf(supergraphSdl: string, options: PlannerOptions): Promise<Planner> {
   const native = options.native === false ? null : await nativePlanner(supergraphSdl);
+  const objects = readInterfaceObjects(supergraphSdl);
   const stock = once(() => newStockPlanner(supergraphSdl));
   if (native === null) return { plan: async (text, name) => (await stock()).plan(text, name) };
   return {
     plan: async (text, name) => {
       try {
-        const plan = (await native.planAsync(text, name, NO_LABELS, 0)) as QueryPlan;
+        const planned = (await native.planAsync(text, name, NO_LABELS, 0)) as QueryPlan;
+        const plan = withNamedTypes(planned, { text, objects });
         const missing = missingKeys(text, plan);
         if (missing === 0) return plan;
         const other = await (await stock()).plan(text, name).catch(() => null);
@@ -45,14 +55,22 @@ export async function newPlanner(supergraphSdl: string, options: PlannerOptions 
 }
 
 async function nativePlanner(supergraphSdl: string) {
+  const native = await import('@graphql-hive/router-query-planner').catch(warnOnce);
+  if (native === null) return null;
   try {
-    const { QueryPlanner } = await import('@graphql-hive/router-query-planner');
-    return new QueryPlanner(supergraphSdl);
+    return new native.QueryPlanner(supergraphSdl);
   } catch (failure) {
-    if (!warned) log('warn', `the native query planner does not run here; the stock one plans: ${String(failure)}`);
-    warned = true;
+    // What neither of them takes is no supergraph.
+    await newStockPlanner(supergraphSdl);
+    log('warn', `the native query planner does not take this supergraph; the stock one plans: ${String(failure)}`);
     return null;
   }
+}
+
+function warnOnce(failure: unknown): null {
+  if (!warned) log('warn', `the native query planner does not run here; the stock one plans: ${String(failure)}`);
+  warned = true;
+  return null;
 }
 
 function once<Value>(make: () => Promise<Value>): () => Promise<Value> {

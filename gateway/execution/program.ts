@@ -77,9 +77,9 @@ export function compileProgram(source: ProgramSource): Program {
   return {
     operation,
     plan,
-    run: async ({ variables, links, call, signal }) => {
+    run: ({ variables, links, call, signal }) => {
       const { values, errors } = { values: undefined, ...coerce(variables) };
-      if (values === undefined) return { json: null, data: null, errors: errors ?? [] };
+      if (values === undefined) return Promise.resolve({ json: null, data: null, errors: errors ?? [] });
       const known = introspect?.(values);
       const state: RunState<unknown> = {
         data: known === undefined ? {} : { ...known },
@@ -88,11 +88,10 @@ export function compileProgram(source: ProgramSource): Program {
         errors: newAnswerErrors(),
         call,
         signal,
-        link: (name) => links.get(name),
+        links,
       };
       const pending = step(state);
-      if (pending !== undefined) await pending;
-      return finish(state);
+      return pending === undefined ? Promise.resolve(finish(state)) : pending.then(() => finish(state));
     },
   };
 }

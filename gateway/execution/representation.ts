@@ -66,27 +66,21 @@ export function newRepresentationMaker(source: RepresentationSource): Representa
   return {
     collection: (list, variables, holes) => {
       const types = new Map<string, TypePlaces>();
-      const placesOf = (typename: string) => {
-        const made = {
-          shape: shapeOf(typename, variables),
-          indexes: new Map<unknown, number>(),
-          texts: new Map<unknown, number>(),
-        };
-        types.set(typename, made);
-        return made;
-      };
       return {
-        add: (entity) => {
+        add(entity) {
           const typename = entity['__typename'];
           if (typeof typename !== 'string') return -1;
-          const { shape, indexes, texts } = types.get(typename) ?? placesOf(typename);
+          let places = types.get(typename);
+          if (places === undefined) types.set(typename, (places = newPlaces(shapeOf(typename, variables))));
+          const { shape, indexes, texts } = places;
           const identity = identityOf(entity, shape);
           const known = identity === null ? undefined : indexes.get(identity);
           if (known !== undefined) return known;
           const made = represent(entity, shape.fields, { source, variables, holes });
           if (made === null || !shape.keyFields.some((key) => hasValue(made[key]))) return -1;
-          const places = identity === null ? { indexes: texts, identity: JSON.stringify(made) } : { indexes, identity };
-          return append({ list, ...places }, made, typename);
+          return identity === null
+            ? append({ list, indexes: texts, identity: JSON.stringify(made) }, made, typename)
+            : append({ list, indexes, identity }, made, typename);
         },
       };
     },
@@ -108,6 +102,10 @@ interface TypePlaces {
   readonly indexes: Map<unknown, number>;
   /** The same by whole representations, for those that nothing shorter tells apart. */
   readonly texts: Map<unknown, number>;
+}
+
+function newPlaces(shape: TypeShape): TypePlaces {
+  return { shape, indexes: new Map(), texts: new Map() };
 }
 
 interface Appending {

@@ -21,7 +21,7 @@ export interface RunState<Call> {
   readonly errors: AnswerErrors;
   readonly call: Call;
   readonly signal: Abortable | undefined;
-  link(subgraph: string): SubgraphLink<Call> | undefined;
+  readonly links: ReadonlyMap<string, SubgraphLink<Call>>;
 }
 
 /** The errors of an answer, at most a thousand. */

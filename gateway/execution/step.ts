@@ -38,7 +38,7 @@ export interface FailurePlace {
 /** Sends a call, unless the request was aborted; a failure becomes one error of the answer. */
 export function sendCall(state: RunState<unknown>, pending: PendingCall): Promise<void> | undefined {
   if (state.signal?.aborted === true) return addFailure(state, pending, abortError(state.signal));
-  const link = state.link(pending.subgraph);
+  const link = state.links.get(pending.subgraph);
   if (link === undefined) return addFailure(state, pending, NO_ANSWER);
   try {
     return link.send(pending.request, state.call).then(

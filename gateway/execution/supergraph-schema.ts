@@ -101,7 +101,8 @@ function hiddenValuesIn(document: DocumentNode): Map<string, Set<unknown>> {
   );
 }
 
-function graphNames(document: DocumentNode): Map<string, string> {
+/** Returns the names of a supergraph's subgraphs, by the values of `join__Graph`. */
+export function graphNames(document: DocumentNode): Map<string, string> {
   const graphs = document.definitions.find(
     (node) => node.kind === Kind.ENUM_TYPE_DEFINITION && node.name.value === 'join__Graph',
   );

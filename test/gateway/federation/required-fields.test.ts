@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { newPlanner } from '../../../gateway/execution/planner.ts';
 import { federate } from '../execution/federated-graph.ts';
 
 interface Reference {
@@ -36,7 +37,11 @@ const shelves = await federate({
   },
 });
 
-const parcels = await federate({
+const PARCELS = {
+  depots: {
+    sdl: `type Query { depot: Depot } type Depot { parcels: [Parcel!]! } type Parcel @key(fields: "id") { id: ID! }`,
+    resolvers: { Query: { depot: () => ({ parcels: [{ id: 'p1' }, { id: 'p2' }] }) } },
+  },
   scales: {
     sdl: `type Query { parcel: Parcel } type Parcel @key(fields: "id") { id: ID! weight(unit: String!): Int! }`,
     resolvers: {
@@ -62,7 +67,8 @@ const parcels = await federate({
       },
     },
   },
-});
+};
+const parcels = await federate(PARCELS);
 
 describe('a field that a subgraph requires with arguments', () => {
   const curator = '2 books, last by editor of b2';
@@ -93,5 +99,40 @@ describe('a field that a subgraph requires with arguments', () => {
     expect(data).toEqual({
       parcel: { letterRate: '3000 at letter rate', freightRate: '3 at freight rate', weight: 3 },
     });
+  });
+
+  const rates = { letterRate: '3000 at letter rate', freightRate: '3 at freight rate' };
+  it.each([
+    ['both', 'letterRate freightRate', rates],
+    ['the other variant', 'letterRate weight(unit: "kg")', { letterRate: rates.letterRate, weight: 3 }],
+    ['both and one of them', 'weight(unit: "kg") freightRate letterRate', { weight: 3, ...rates }],
+    ['one of them under a condition', 'letterRate freightRate @include(if: $yes)', rates],
+    ['both under conditions', 'letterRate @include(if: $yes) ... @include(if: $yes) { freightRate }', rates],
+    ['one of them left out', 'letterRate @skip(if: $yes) freightRate', { freightRate: rates.freightRate }],
+  ])('reaches them below the root as well, where the caller asks for %s', async (_what, fields, parcel) => {
+    const text = `query ($yes: Boolean = true) { depot { parcels { id @skip(if: $yes) ${fields} } } }`;
+    const { data, errors } = await parcels.ask(text, { yes: true });
+    expect(errors).toEqual([]);
+    expect(data).toEqual({ depot: { parcels: [parcel, parcel] } });
+  });
+
+  it('reaches them through the stock planner too', async () => {
+    const stock = await federate(PARCELS, (sdl) => newPlanner(sdl, { native: false }));
+    const { data, errors } = await stock.ask('{ depot { parcels { letterRate freightRate weight(unit: "kg") } } }');
+    expect(errors).toEqual([]);
+    expect(data).toEqual({
+      depot: {
+        parcels: [
+          { ...rates, weight: 3 },
+          { ...rates, weight: 3 },
+        ],
+      },
+    });
+  });
+
+  it('never ends the process that plans, whatever variants stand beside each other', async () => {
+    const text =
+      '{ depot { parcels { ... on Parcel { letterRate ... on Parcel { freightRate } } freightRate letterRate } } }';
+    expect((await parcels.ask(text)).data).toEqual({ depot: { parcels: [rates, rates] } });
   });
 });
