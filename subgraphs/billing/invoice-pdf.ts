@@ -1,4 +1,3 @@
-import PdfDocument from 'pdfkit';
 import { InvoiceStatus, type Invoice, type InvoiceLine, type InvoiceTier } from './model.ts';
 import { isMetric, METRICS } from './pricing-plans.ts';
 import { majorUnits } from './pricing.ts';
@@ -43,6 +42,8 @@ const TIER_HEIGHT = 16;
  */
 export async function renderInvoice(document: InvoiceDocument): Promise<Buffer> {
   const { invoice, issuer } = document;
+  // It brings its fonts along: 12 MB that a process needs once somebody asks for an invoice.
+  const { default: PdfDocument } = await import('pdfkit');
   const pdf = new PdfDocument({
     size: 'A4',
     // Text never breaks a page by itself: `startPage` does, so that the table's head is repeated.

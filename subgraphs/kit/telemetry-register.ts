@@ -1,3 +1,4 @@
+import './source-maps-register.ts';
 import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { readConfig, type Config } from '#schema/config.ts';

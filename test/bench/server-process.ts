@@ -41,8 +41,8 @@ export async function startServer(
   env: Readonly<Record<string, string>>,
   flags: readonly string[] = [],
 ): Promise<ServerProcess> {
-  const child = fork(fileURLToPath(new URL(file, import.meta.url)), {
-    execArgv: [...flags, '--import', 'tsx'],
+  const child = fork(fileOf(file), {
+    execArgv: [...flags, '--import', 'tsx', '--import', fileOf('../../subgraphs/kit/source-maps-register.ts')],
     env: { ...process.env, NODE_ENV: 'production', APOLLO_TELEMETRY_DISABLED: '1', ...env },
   });
   const first = await replyOf(child);
@@ -75,6 +75,10 @@ export async function startServer(
       await gone;
     },
   };
+}
+
+function fileOf(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
 }
 
 /** Says where the server of this process is and answers the bench from now on; ends with the bench. */
