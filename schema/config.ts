@@ -1,18 +1,22 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { LIMITS, parseLimits, type Limits } from './limits.ts';
-
-/** One cell: an independent slice of the platform that holds everything of its tenants in one region. */
-export interface CellSettings {
-  readonly name: string;
-  readonly region: string;
-  /** URL of the tenant database, with the role of the process that reads it. */
-  readonly database: string;
-  /** URL of the audit database, with the role of the process that reads it. */
-  readonly auditDatabase: string;
-  /** Where sealed segments go: `file:///folder` or `s3://bucket?endpoint=...&region=...`. */
-  readonly archive: string;
-}
+import { LIMITS, parseLimits } from './limits.ts';
+import {
+  archiveUrl,
+  cells,
+  credential,
+  networks,
+  oneOf,
+  origins,
+  path,
+  postgresUrl,
+  redirectUris,
+  redisUrl,
+  subgraphs,
+  text,
+  url,
+  wholeNumber,
+  word,
+} from './setting-readers.ts';
 
 /** One setting: the variable it is read from, how, what holds without it, and the sentence of the README's table. */
 export interface Setting<T> {
@@ -48,6 +52,14 @@ export const SETTINGS = {
     takes: 'an address',
     fallback: '127.0.0.1',
     about: 'The address to listen on; 0.0.0.0 inside a container.',
+  },
+  trustedProxies: {
+    env: 'TENON_TRUSTED_PROXIES',
+    read: networks,
+    takes: 'networks separated by commas, such as 10.0.0.0/8',
+    fallback: null,
+    about:
+      'Balancers and gateways whose X-Forwarded-For is believed; without it a request comes from whoever opened its connection.',
   },
   publicUrl: {
     env: 'PUBLIC_URL',
@@ -172,10 +184,18 @@ export const SETTINGS = {
   },
   limits: {
     env: 'LIMITS',
-    read: limits,
+    read: parseLimits,
     takes: `pairs like depth=20,aliases=measure (a number, measure or enforce); limits: ${Object.keys(LIMITS).join(' ')}`,
     fallback: null,
     about: 'Limits of a request that differ from the defaults (docs/cost.md); measure lets through and reports.',
+  },
+  drainMs: {
+    env: 'TENON_DRAIN_MS',
+    read: wholeNumber(0, 120_000),
+    takes: 'milliseconds',
+    fallback: null,
+    about:
+      'How long a gateway that is told to end still takes requests while /readyz says 503; by default 0 embedded, 5000 in production.',
   },
   requestTimeoutMs: {
     env: 'TENON_REQUEST_TIMEOUT_MS',
@@ -191,12 +211,43 @@ export const SETTINGS = {
     fallback: 12,
     about: 'How long a session lasts.',
   },
+  redirectUris: {
+    env: 'TENON_REDIRECT_URIS',
+    read: redirectUris,
+    takes: 'URIs separated by commas, such as https://app.example.com/signed-in',
+    fallback: [] as readonly string[],
+    about:
+      'Where apps may have people sent after a sign-in, each to the letter; https, http on this machine, or a scheme of an app.',
+  },
+  passkeyRpId: {
+    env: 'TENON_PASSKEY_RP_ID',
+    read: word,
+    takes: 'a domain name',
+    fallback: null,
+    about:
+      'The domain that passkeys belong to (WebAuthn RP ID), such as example.com for app.example.com; by default the host of PUBLIC_URL.',
+  },
+  passkeyOrigins: {
+    env: 'TENON_PASSKEY_ORIGINS',
+    read: origins,
+    takes: 'origins separated by commas, such as https://app.example.com',
+    fallback: null,
+    about: 'Where else than at PUBLIC_URL passkeys are made and used; each lies in the domain that they belong to.',
+  },
   mailUrl: {
     env: 'MAIL_URL',
     read: url,
     takes: 'an smtp:// URL',
     fallback: null,
     about: 'The mail server; without it mail is written to a folder in TENON_HOME.',
+  },
+  outgoingPrivate: {
+    env: 'TENON_OUTGOING_PRIVATE',
+    read: oneOf('allow', 'allow-http', 'refuse'),
+    takes: 'allow, allow-http or refuse',
+    fallback: null,
+    about:
+      'Whether addresses that tenants name, such as an identity provider, may lie in private networks, and with allow-http be spoken to without TLS; by default embedded only allows both.',
   },
 } as const satisfies Record<string, Setting<unknown>>;
 
@@ -223,6 +274,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     );
   }
   return config;
+}
+
+/** A health check every second that has to fail three times, and then the balancer's own time. */
+const PRODUCTION_DRAIN_MS = 5_000;
+
+/** Returns how long a gateway that is told to end still takes requests; nobody balances between embedded ones. */
+export function drainMsOf({ drainMs, profile }: Pick<Config, 'drainMs' | 'profile'>): number {
+  return drainMs ?? (profile === 'production' ? PRODUCTION_DRAIN_MS : 0);
 }
 
 /** Returns the environment of a child process: this one's, with the settings given instead of its own. */
@@ -258,82 +317,4 @@ function requireProductionSettings(config: Config): void {
 /** A bad value is shown to whoever starts the process, often into a log: credentials inside it are not. */
 function withoutPassword(value: string): string {
   return value.replaceAll(/:\/\/[^@\s"]*@/g, '://...@').slice(0, 120);
-}
-
-function oneOf<const T extends string>(...values: T[]): (text: string) => T {
-  return (value) => values.find((known) => known === value) ?? refuse();
-}
-
-function wholeNumber(least: number, most: number): (text: string) => number {
-  return (value) => {
-    const number = Number(value);
-    return /^\d+$/.test(value) && number >= least && number <= most ? number : refuse();
-  };
-}
-
-function text(value: string): string {
-  return value;
-}
-
-/** Printable, so that it can stand in a header. */
-function credential(value: string): string {
-  return /^[\x21-\x7e]{3,256}$/.test(value) ? value : refuse();
-}
-
-function path(value: string): string {
-  return resolve(value);
-}
-
-function word(value: string): string {
-  return /^[a-z0-9.-]{1,100}$/.test(value) ? value : refuse();
-}
-
-function url(value: string): string {
-  return new URL(value).href.replace(/\/$/, '');
-}
-
-function urlOf(...protocols: string[]): (text: string) => string {
-  return (value) => (protocols.includes(new URL(value).protocol) ? value : refuse());
-}
-
-function postgresUrl(value: string): string {
-  return urlOf('postgres:', 'postgresql:')(value);
-}
-
-function redisUrl(value: string): string {
-  return urlOf('redis:', 'rediss:')(value);
-}
-
-function archiveUrl(value: string): string {
-  return urlOf('file:', 's3:')(value);
-}
-
-function cells(value: string): CellSettings[] {
-  const json = value.trimStart().startsWith('[') ? value : readFileSync(value, 'utf8');
-  const list = JSON.parse(json) as Partial<CellSettings>[];
-  if (!Array.isArray(list) || list.length === 0) refuse();
-  return list.map((cell) => ({
-    name: word(cell.name ?? refuse()),
-    region: word(cell.region ?? refuse()),
-    database: postgresUrl(cell.database ?? refuse()),
-    auditDatabase: postgresUrl(cell.auditDatabase ?? refuse()),
-    archive: archiveUrl(cell.archive ?? refuse()),
-  }));
-}
-
-function limits(value: string): Limits {
-  return parseLimits(value);
-}
-
-function subgraphs(value: string): 'local' | Record<string, string> {
-  if (value === 'local') return value;
-  const pairs = value.split(',').map((pair) => {
-    const at = pair.indexOf('=');
-    return at > 0 ? ([pair.slice(0, at).trim(), url(pair.slice(at + 1).trim())] as const) : refuse();
-  });
-  return Object.fromEntries(pairs);
-}
-
-function refuse(): never {
-  throw new TypeError('not usable');
 }

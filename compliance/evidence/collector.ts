@@ -1,4 +1,4 @@
-import type { CellSettings } from '#schema/config.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import type { Archive } from '../archive/archive.ts';

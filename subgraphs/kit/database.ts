@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import pg from 'pg';
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
-import type { CellSettings } from '#schema/config.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
 import { cancelOnAbort } from './statement-cancel.ts';

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { CellSettings, Config } from '#schema/config.ts';
+import type { Config } from '#schema/config.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { fail } from '#schema/errors.ts';
 import { DATABASE_ROLES, type DatabaseKind, type DatabaseRole } from './database-setup.ts';
 

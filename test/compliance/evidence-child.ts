@@ -1,6 +1,7 @@
 import { compose } from '#kit/composition.ts';
 import { openDatabases } from '#kit/database.ts';
-import { readConfig, type CellSettings } from '#schema/config.ts';
+import { readConfig } from '#schema/config.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { parseContextKeys } from '#schema/tenant-context.ts';
 import type { Id } from '#schema/ids.ts';
 import { subgraphs } from '#subgraphs';

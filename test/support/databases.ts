@@ -7,7 +7,7 @@ import {
   type DatabaseRole,
 } from '#kit/database-setup.ts';
 import { openDatabases, type Databases } from '#kit/database.ts';
-import type { CellSettings } from '#schema/config.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
 import { subgraphs } from '#subgraphs';
 import { cloneDatabase, databaseUrl, ensureTemplate, withClient, type TestDatabase } from './postgres.ts';

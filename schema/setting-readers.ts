@@ -1,0 +1,131 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+
+// What a setting takes: each reads a text from outside and throws where it cannot be used.
+
+/** One cell: an independent slice of the platform that holds everything of its tenants in one region. */
+export interface CellSettings {
+  readonly name: string;
+  readonly region: string;
+  /** URL of the tenant database, with the role of the process that reads it. */
+  readonly database: string;
+  /** URL of the audit database, with the role of the process that reads it. */
+  readonly auditDatabase: string;
+  /** Where sealed segments go: `file:///folder` or `s3://bucket?endpoint=...&region=...`. */
+  readonly archive: string;
+}
+
+/** One of these words. */
+export function oneOf<const T extends string>(...values: T[]): (text: string) => T {
+  return (value) => values.find((known) => known === value) ?? refuse();
+}
+
+/** A whole number between the two, in decimal digits. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (value) => {
+    const number = Number(value);
+    return /^\d+$/.test(value) && number >= least && number <= most ? number : refuse();
+  };
+}
+
+/** Any text. */
+export function text(value: string): string {
+  return value;
+}
+
+/** A printable text, so that it can stand in a header. */
+export function credential(value: string): string {
+  return /^[\x21-\x7e]{3,256}$/.test(value) ? value : refuse();
+}
+
+/** A path, made absolute. */
+export function path(value: string): string {
+  return resolve(value);
+}
+
+/** A host-like name. */
+export function word(value: string): string {
+  return /^[a-z0-9.-]{1,100}$/.test(value) ? value : refuse();
+}
+
+/** A URL, without a slash at its end. */
+export function url(value: string): string {
+  return new URL(value).href.replace(/\/$/, '');
+}
+
+/** Networks in CIDR notation; an address alone stands for itself. */
+export function networks(value: string): string[] {
+  return value.split(',').map((part) => {
+    const [address = '', length = '', ...rest] = part.trim().split('/');
+    const most = isIP(address) === 4 ? 32 : 128;
+    const fits = length === '' || (/^\d{1,3}$/.test(length) && Number(length) <= most);
+    return isIP(address) !== 0 && fits && rest.length === 0 ? part.trim() : refuse();
+  });
+}
+
+/** Origins as browsers write them (RFC 6454): without a path, not even a slash. */
+export function origins(value: string): string[] {
+  return value.split(',').map((part) => {
+    const { origin } = new URL(part.trim());
+    return origin === part.trim() ? origin : refuse();
+  });
+}
+
+/** As RFC 6749 section 3.1.2 has them, without a fragment; plain http stays on the machine (RFC 8252 section 7.3). */
+export function redirectUris(value: string): readonly string[] {
+  return value.split(',').map((part) => {
+    const uri = part.trim();
+    const { protocol, hostname, hash, username } = new URL(uri);
+    const isScript = ['javascript:', 'data:', 'vbscript:', 'blob:', 'file:'].includes(protocol);
+    const isPlain = protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+    return isScript || isPlain || hash !== '' || username !== '' || uri.length > 2048 ? refuse() : uri;
+  });
+}
+
+function urlOf(...protocols: string[]): (text: string) => string {
+  return (value) => (protocols.includes(new URL(value).protocol) ? value : refuse());
+}
+
+/** The address of a PostgreSQL database. */
+export function postgresUrl(value: string): string {
+  return urlOf('postgres:', 'postgresql:')(value);
+}
+
+/** The address of a Redis or Valkey. */
+export function redisUrl(value: string): string {
+  return urlOf('redis:', 'rediss:')(value);
+}
+
+/** The address of an archive. */
+export function archiveUrl(value: string): string {
+  return urlOf('file:', 's3:')(value);
+}
+
+/** Cells as JSON, or in the JSON file of that path. */
+export function cells(value: string): CellSettings[] {
+  const json = value.trimStart().startsWith('[') ? value : readFileSync(value, 'utf8');
+  const list = JSON.parse(json) as Partial<CellSettings>[];
+  if (!Array.isArray(list) || list.length === 0) refuse();
+  return list.map((cell) => ({
+    name: word(cell.name ?? refuse()),
+    region: word(cell.region ?? refuse()),
+    database: postgresUrl(cell.database ?? refuse()),
+    auditDatabase: postgresUrl(cell.auditDatabase ?? refuse()),
+    archive: archiveUrl(cell.archive ?? refuse()),
+  }));
+}
+
+/** `local`, or the address of each subgraph. */
+export function subgraphs(value: string): 'local' | Record<string, string> {
+  if (value === 'local') return value;
+  const pairs = value.split(',').map((pair) => {
+    const at = pair.indexOf('=');
+    return at > 0 ? ([pair.slice(0, at).trim(), url(pair.slice(at + 1).trim())] as const) : refuse();
+  });
+  return Object.fromEntries(pairs);
+}
+
+function refuse(): never {
+  throw new TypeError('not usable');
+}
