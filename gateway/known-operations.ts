@@ -7,6 +7,8 @@ import type { PreparedOperation } from './prepared-operation.ts';
  */
 export interface KnownOperations {
   get(text: string, operationName: string | null): PreparedOperation | undefined;
+  /** Says whether an operation is remembered, which is no use of it. */
+  has(text: string, operationName: string | null): boolean;
   set(text: string, operationName: string | null, operation: PreparedOperation): void;
   /** Remembers an operation however many others come; for those that a manifest of the platform names. */
   pin(text: string, operationName: string | null, operation: PreparedOperation): void;
@@ -32,10 +34,19 @@ export function newKnownOperations(): KnownOperations {
     sizeCalculation: (_operation, key) => key.length,
   });
   const pinned = new Map<string, PreparedOperation>();
+  const get = (text: string, operationName: string | null): PreparedOperation | undefined => {
+    const key = keyOf(text, operationName);
+    const found = cache.get(key) ?? pinned.get(key);
+    if (found !== undefined || operationName === null) return found;
+    // A document's only operation is the same by its name and without.
+    const only = get(text, null);
+    return only?.name === operationName ? only : undefined;
+  };
   return {
-    get: (text, operationName) => {
+    get,
+    has: (text, operationName) => {
       const key = keyOf(text, operationName);
-      return cache.get(key) ?? pinned.get(key);
+      return cache.has(key) || pinned.has(key);
     },
     pin: (text, operationName, operation) => void pinned.set(keyOf(text, operationName), operation),
     set: (text, operationName, operation) => void cache.set(keyOf(text, operationName), operation),

@@ -5,9 +5,10 @@ import { ApolloServerPluginInlineTraceDisabled } from '@apollo/server/plugin/dis
 import { listen } from '#kit/http-server.ts';
 import type { Stop } from '#kit/process.ts';
 import { ConfigError } from '#schema/config.ts';
+import type { NamedSubgraph } from './apollo-gateway.ts';
 import { plainLink, type PlainCall } from './links/remote-link.ts';
 import { newOpenHttp } from './open-http.ts';
-import { newProgramGateway, stringifyAnswer, type NamedSubgraph } from './program-gateway.ts';
+import { newProgramGateway, stringifyAnswer } from './program-gateway.ts';
 
 const USAGE = `usage: npm run gateway -- --open --supergraph FILE [--port N] [--host NAME]
 

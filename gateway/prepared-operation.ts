@@ -8,9 +8,12 @@ import {
 import { compileCost, type CostProgram } from '#schema/cost/cost-program.ts';
 import { fragmentsOf } from '#schema/cost/query-cost.ts';
 import { fail } from '#schema/errors.ts';
+import type { LimitName } from '#schema/limits.ts';
 import { usesIntrospection } from '#schema/operation-limits.ts';
 import type { CostSchema } from '#schema/cost/cost-schema.ts';
 import type { Execution, Program } from './execution/execution.ts';
+import { compilePermissions } from './permissions-compile.ts';
+import type { OperationPermissions, SupergraphPermissions } from './permissions.ts';
 
 /** An operation that is ready to run: everything about it that does not depend on who asks and with which variables. */
 export interface PreparedOperation {
@@ -18,13 +21,17 @@ export interface PreparedOperation {
   readonly kind: 'query' | 'mutation';
   readonly program: Program;
   readonly cost: CostProgram;
+  readonly permissions: OperationPermissions;
   readonly usesIntrospection: boolean;
+  /** Limits that it is beyond and that are measured only; null until it was measured. */
+  exceeded: readonly LimitName[] | null;
 }
 
 /** What operations are prepared with: one supergraph, as the gateway sees it. */
 export interface PreparedOn {
   readonly apiSchema: GraphQLSchema;
   readonly costs: CostSchema;
+  readonly permissions: SupergraphPermissions;
   readonly execution: Execution;
 }
 
@@ -35,12 +42,15 @@ export async function prepareOperation(
   operation: OperationDefinitionNode,
 ): Promise<PreparedOperation> {
   const name = operation.name?.value ?? null;
+  const fragments = fragmentsOf(document);
   return {
     name,
     kind: operation.operation === OperationTypeNode.MUTATION ? 'mutation' : 'query',
     program: await on.execution.compile({ document, operationName: name }),
-    cost: compileCost({ operation, fragments: fragmentsOf(document), schema: on.apiSchema, costs: on.costs }),
+    cost: compileCost({ operation, fragments, schema: on.apiSchema, costs: on.costs }),
+    permissions: compilePermissions({ operation, fragments, schema: on.apiSchema, permissions: on.permissions }),
     usesIntrospection: usesIntrospection(document),
+    exceeded: null,
   };
 }
 

@@ -1,16 +1,10 @@
 import type { Abortable } from '#kit/request-ending.ts';
-import { ApolloGateway, type GraphQLDataSource } from '@apollo/gateway';
+import type { ApolloGateway } from '@apollo/gateway';
 import { GraphQLError } from 'graphql';
 import { LRUCache } from 'lru-cache';
+import { newApolloGateway, type NamedSubgraph } from './apollo-gateway.ts';
 import { newExecution, type Execution, type Program, type ProgramResult } from './execution/execution.ts';
 import type { SubgraphLink } from './execution/subgraph-link.ts';
-
-/** A subgraph as the supergraph names it. */
-export interface NamedSubgraph {
-  readonly name: string;
-  /** The address that was written into the supergraph; the platform has its own. */
-  readonly url: string | undefined;
-}
 
 /** What a run knows of the request that it answers. */
 export interface RunContext<Call> {
@@ -21,55 +15,41 @@ export interface RunContext<Call> {
 /** How a gateway that runs compiled programs is put together. */
 export interface ProgramGatewayOptions<Context, Call> {
   readonly supergraphSdl: string;
-  /** Returns the way to a subgraph; asked once for each subgraph of every supergraph that is loaded. */
+  /** Returns the way to a subgraph; asked once for each. */
   readonly linkOf: (subgraph: NamedSubgraph) => SubgraphLink<Call>;
   readonly runOf: (context: Context) => RunContext<Call>;
 }
 
-/** Programs kept of one supergraph, the least used given up first. */
+/** Programs kept, the least used given up first. */
 const MOST_PROGRAMS = 1_000;
 
 /**
- * Returns an Apollo gateway that loads and reloads supergraphs as ever, but plans, runs and merges with this project's
- * execution: each operation is compiled once. Answers are texts already; a server that has `stringifyAnswer` as its
- * `stringifyResult` sends them as they are, any other one reads and writes them once more.
+ * Returns an Apollo gateway over one supergraph that plans, runs and merges with this project's execution: each operation
+ * is compiled once. Answers are texts already; a server that has `stringifyAnswer` as its `stringifyResult` sends them
+ * as they are, any other one reads and writes them once more.
  */
-export function newProgramGateway<Context extends object, Call>(
-  options: ProgramGatewayOptions<Context, Call>,
-): ApolloGateway {
-  // From 2.14 on the gateway reports metrics to its vendor unless told otherwise before it is made.
-  process.env['APOLLO_TELEMETRY_DISABLED'] = '1';
+export function newProgramGateway<Context extends object, Call>({
+  supergraphSdl,
+  linkOf,
+  runOf,
+}: ProgramGatewayOptions<Context, Call>): ApolloGateway {
   const links = new Map<string, SubgraphLink<Call>>();
-  const gateway = new ApolloGateway({
-    supergraphSdl: options.supergraphSdl,
-    buildService: ({ name, url }) => {
-      links.set(name, options.linkOf({ name, url }));
-      return UNUSED;
+  const programs = new LRUCache<string, Promise<Program>>({ max: MOST_PROGRAMS });
+  let execution: Execution | undefined;
+  const loaded = () => execution ?? neverLoaded();
+  return newApolloGateway({
+    initialize: async () => {
+      execution = await newExecution(supergraphSdl);
+      return supergraphSdl;
+    },
+    onSubgraph: (subgraph) => void links.set(subgraph.name, linkOf(subgraph)),
+    apiSchemaOf: () => loaded().apiSchema,
+    execute: async (ctx) => {
+      const program = await programOf({ execution: loaded(), programs }, ctx);
+      const { call, signal } = runOf(ctx.context as Context);
+      return resultOf(await program.run({ variables: ctx.request.variables ?? {}, links, call, signal }));
     },
   });
-  let loaded: LoadedSupergraph | undefined;
-  const listen = gateway.onSchemaLoadOrUpdate.bind(gateway);
-  listen(({ coreSupergraphSdl }) => {
-    loaded = loadSupergraph(coreSupergraphSdl);
-  });
-  // The server validates against the schema that programs are compiled for, from the moment that they can be.
-  gateway.onSchemaLoadOrUpdate = (listener) =>
-    listen(({ coreSupergraphSdl }) => {
-      loaded?.execution.then(({ apiSchema }) => listener({ apiSchema, coreSupergraphSdl })).catch(() => undefined);
-    });
-  const load = gateway.load.bind(gateway);
-  gateway.load = async (how) => {
-    const ready = await load(how);
-    await loaded?.execution;
-    return ready;
-  };
-  gateway.executor = async (ctx) => {
-    if (loaded === undefined) throw new Error('a server asks after the supergraph is loaded');
-    const program = await programOf(loaded, ctx);
-    const { call, signal } = options.runOf(ctx.context as Context);
-    return resultOf(await program.run({ variables: ctx.request.variables ?? {}, links, call, signal }));
-  };
-  return gateway;
 }
 
 /** Returns the JSON text of a result; the data of a program goes in as the text that it is. */
@@ -81,29 +61,23 @@ export function stringifyAnswer(result: object): string {
   return `{${members.join(',')}}`;
 }
 
-interface LoadedSupergraph {
-  readonly execution: Promise<Execution>;
+interface Compiled {
+  readonly execution: Execution;
   readonly programs: LRUCache<string, Promise<Program>>;
 }
 
 type Executor = ApolloGateway['executor'];
 
-/** Never called: what a subgraph is asked goes over the links. */
-const UNUSED: GraphQLDataSource = { process: () => Promise.reject(new Error('subgraphs are reached over links')) };
-
-function loadSupergraph(supergraphSdl: string): LoadedSupergraph {
-  const execution = newExecution(supergraphSdl);
-  // Whoever runs a program hears of it; nobody may be there yet.
-  execution.catch(() => undefined);
-  return { execution, programs: new LRUCache({ max: MOST_PROGRAMS }) };
+function neverLoaded(): never {
+  throw new Error('a server asks after the supergraph is loaded');
 }
 
-function programOf({ execution, programs }: LoadedSupergraph, ctx: Parameters<Executor>[0]): Promise<Program> {
+function programOf({ execution, programs }: Compiled, ctx: Parameters<Executor>[0]): Promise<Program> {
   const { document, operationName, queryHash } = ctx;
   const key = `${queryHash} ${operationName ?? ''}`;
   const known = programs.get(key);
   if (known !== undefined) return known;
-  const program = execution.then((compiler) => compiler.compile({ document, operationName }));
+  const program = execution.compile({ document, operationName });
   programs.set(key, program);
   program.catch(() => programs.delete(key));
   return program;

@@ -23,25 +23,35 @@ export function readSupergraph({ supergraphFile }: Pick<Config, 'supergraphFile'
 
 /**
  * Loads the supergraph again whenever its file changes, and on SIGHUP; one that cannot be served is logged, and the one
- * before stays. Returns what ends the watching.
+ * before stays. Without a file there is nothing to load, and SIGHUP, which would end the process, says so. Returns what
+ * ends the watching.
  */
 export function watchSupergraph(
   config: Pick<Config, 'supergraphFile'>,
   reload: (supergraphSdl: string) => Promise<void>,
 ): () => void {
   const { supergraphFile: file } = config;
-  if (file === null) return () => undefined;
+  if (file === null) return onHangup(nothingToLoad);
   let reloading = Promise.resolve();
   const load = () => {
     // One after the other: the last one written is the one that stays.
     reloading = reloading.then(() => reload(readSupergraph(config))).then(loaded, refused);
   };
   watchFile(file, { interval: LOOK_MS, persistent: false }, load);
-  process.on('SIGHUP', load);
+  const unhook = onHangup(load);
   return () => {
     unwatchFile(file, load);
-    process.off('SIGHUP', load);
+    unhook();
   };
+}
+
+function onHangup(does: () => void): () => void {
+  process.on('SIGHUP', does);
+  return () => void process.off('SIGHUP', does);
+}
+
+function nothingToLoad(): void {
+  log('info', 'SIGHUP: TENON_SUPERGRAPH_FILE names no supergraph to load again; the one of this version stays');
 }
 
 function loaded(): void {

@@ -1,9 +1,12 @@
-import { ApolloGateway } from '@apollo/gateway';
+import type { ApolloGateway } from '@apollo/gateway';
 import { parse, type DocumentNode, type GraphQLSchema } from 'graphql';
 import { readCostSchema } from '#schema/cost/cost-schema.ts';
+import { schemaFault } from '#schema/operation-check.ts';
+import { newApolloGateway } from './apollo-gateway.ts';
 import { newExecution } from './execution/execution.ts';
 import type { ApolloContext, GatewayContext } from './gateway-context.ts';
 import { newKnownOperations, type KnownOperations } from './known-operations.ts';
+import { supergraphPermissionsOf } from './permissions.ts';
 import { operationIn, prepareOperation, type PreparedOn } from './prepared-operation.ts';
 
 /** One supergraph and all that is made of it. */
@@ -36,22 +39,26 @@ const WARMED = 500;
 export async function openSupergraphs(sdl: string, execute: Execute): Promise<Supergraphs> {
   let current = await newSupergraph(sdl);
   let next = current;
-  let update: (text: string) => void = unused;
+  let update: (text: string) => void = notLoaded;
   let replacing = Promise.resolve();
-  const bySchema = new WeakMap<GraphQLSchema, Supergraph>();
-  const gateway = newGateway(execute, async (options) => {
-    update = options.update;
-    return { supergraphSdl: sdl };
+  const bySchema = new WeakMap([[current.apiSchema, current]]);
+  const gateway = newApolloGateway({
+    initialize: async (serve) => {
+      update = serve;
+      return sdl;
+    },
+    apiSchemaOf: () => next.apiSchema,
+    execute: ({ context, request }) => execute((context as ApolloContext).gateway, request.variables ?? {}),
   });
   gateway.onSchemaLoadOrUpdate(({ apiSchema }) => {
-    current = next;
-    bySchema.set(apiSchema, next);
+    current = bySchema.get(apiSchema) ?? current;
   });
   const replace: Supergraphs['replace'] = async (text, accept) => {
     const replacement = await newSupergraph(text);
     await accept?.(replacement);
     await warm(replacement, current);
     next = replacement;
+    bySchema.set(next.apiSchema, next);
     try {
       update(text);
     } finally {
@@ -71,9 +78,21 @@ export async function openSupergraphs(sdl: string, execute: Execute): Promise<Su
   };
 }
 
-/** Compiles an operation for a supergraph and remembers it for good; fails where it does not fit. */
+/** Compiles an operation for a supergraph and remembers it for good; fails where it does not fit. No limit bounds it. */
 export async function pinOperation(on: Supergraph, text: string, operationName: string | null): Promise<void> {
-  on.known.pin(text, operationName, await prepared(on, parse(text), operationName));
+  const operation = await prepared(on, parse(text), operationName);
+  on.known.pin(text, operationName, Object.assign(operation, { exceeded: [] }));
+}
+
+/**
+ * Compiles an operation for a supergraph and remembers it as one that was just used. Resolves to false where it was
+ * remembered before, or does not fit: then whoever sends it hears why.
+ */
+export async function knowOperation(on: Supergraph, text: string, operationName: string | null): Promise<boolean> {
+  if (on.known.has(text, operationName) || schemaFault(on.apiSchema, text) !== null) return false;
+  const operation = await prepared(on, parse(text), operationName).catch(() => null);
+  if (operation !== null) on.known.set(text, operationName, operation);
+  return operation !== null;
 }
 
 async function newSupergraph(sdl: string): Promise<Supergraph> {
@@ -83,15 +102,14 @@ async function newSupergraph(sdl: string): Promise<Supergraph> {
     execution,
     apiSchema: execution.apiSchema,
     costs: readCostSchema(sdl),
+    permissions: supergraphPermissionsOf(sdl),
     known: newKnownOperations(),
   };
 }
 
 async function warm(next: Supergraph, before: Supergraph): Promise<void> {
   for (const [text, operationName] of before.known.latest(WARMED).toReversed()) {
-    // What no longer fits is refused by validation when it comes again.
-    const operation = await prepared(next, parse(text), operationName).catch(() => null);
-    if (operation !== null) next.known.set(text, operationName, operation);
+    await knowOperation(next, text, operationName);
   }
 }
 
@@ -99,22 +117,6 @@ function prepared(on: Supergraph, document: DocumentNode, operationName: string 
   return prepareOperation(on, document, operationIn(document, operationName));
 }
 
-type Initialize = Extract<ConstructorParameters<typeof ApolloGateway>[0], { supergraphSdl: Function }>['supergraphSdl'];
-
-function newGateway(execute: Execute, initialize: Initialize): ApolloGateway {
-  // From 2.14 on the gateway reports metrics to its vendor unless told otherwise before it is made.
-  process.env['APOLLO_TELEMETRY_DISABLED'] = '1';
-  const gateway = new ApolloGateway({
-    supergraphSdl: initialize,
-    // Asked for every subgraph when a supergraph is loaded; the programs have links of their own.
-    buildService: () => ({ process: unused }),
-    __exposeQueryPlanExperimental: false,
-  });
-  gateway.executor = async ({ context, request }) =>
-    execute((context as ApolloContext).gateway, request.variables ?? {});
-  return gateway;
-}
-
-function unused(): never {
-  throw new Error('subgraphs are called by compiled programs alone');
+function notLoaded(): never {
+  throw new Error('the first supergraph is loaded before another one takes its place');
 }
