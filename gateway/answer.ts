@@ -33,6 +33,8 @@ export function refusalStatus(code: ErrorCode, mediaType: string, status: number
   return mediaType === 'application/json' && DOCUMENT_FAULTS.has(code) ? 200 : status;
 }
 
+const NOTHING_SPENT = { retryAfterSeconds: 0, actual: null };
+
 /** What an answer says of its cost. */
 export interface SpendingAnswer {
   readonly headers: Readonly<Record<string, string>>;
@@ -41,15 +43,14 @@ export interface SpendingAnswer {
 
 /**
  * Returns the headers and `extensions.cost` that tell what the operation cost and what is left of the budgets; `detail` is
- * added to the latter. Null where no budget was ever asked.
+ * added to the latter.
  */
 export function spendingAnswer(
-  { spending }: GatewayContext,
-  left: BudgetStatus | null,
+  { spending, tooDear }: Pick<GatewayContext, 'spending' | 'tooDear'>,
+  left: BudgetStatus,
   detail: object,
-): SpendingAnswer | null {
-  if (spending === undefined || left === null) return null;
-  const { retryAfterSeconds, estimated, actual } = spending;
+): SpendingAnswer {
+  const { retryAfterSeconds, estimated, actual } = spending ?? { ...NOTHING_SPENT, estimated: tooDear ?? null };
   const cost = costExtension(left, { requested: estimated, actual });
   return { headers: budgetHeaders(left, retryAfterSeconds), cost: Object.assign(cost, detail) };
 }

@@ -7,10 +7,11 @@ import {
   type GraphQLRequestContextWillSendResponse,
 } from '@apollo/server';
 import { ApolloServerPluginInlineTraceDisabled } from '@apollo/server/plugin/disabled';
-import type { GraphQLFormattedError } from 'graphql';
+import { OperationTypeNode, type GraphQLFormattedError } from 'graphql';
 import { ERRORS, asTenonError, TenonError, type ErrorCode } from '#schema/errors.ts';
-import { admit, settle, type AskedOperation } from './admission.ts';
+import { admit, budgetsLeft, settle, type AskedOperation } from './admission.ts';
 import { refusalStatus, spendingAnswer } from './answer.ts';
+import { budgetHeaders } from './budget/budget-headers.ts';
 import { recordDecision } from './decisions.ts';
 import type { ApolloContext, GatewayContext } from './gateway-context.ts';
 import type { GatewayParts } from './gateway-parts.ts';
@@ -46,7 +47,7 @@ export function newApolloServer(parts: GatewayParts): ApolloServer<ApolloContext
 
 /** Answers one operation through Apollo Server, which also negotiates the media type. */
 export async function runThroughApollo(
-  apollo: ApolloServer<ApolloContext>,
+  { apollo, parts }: { readonly apollo: ApolloServer<ApolloContext>; readonly parts: GatewayParts },
   ctx: GatewayContext,
   { http, operation }: { http: HttpRequest; operation: GraphqlRequest },
 ): Promise<HttpAnswer> {
@@ -72,7 +73,9 @@ export async function runThroughApollo(
   } = Object.fromEntries(headers);
   const type = mediaType.split(';')[0] ?? mediaType;
   const known = ctx.code !== undefined && ctx.ran === false ? refusalStatus(ctx.code, type) : status;
-  return { status: known, mediaType: type, headers: others, text: body.string.trimEnd() };
+  // What Apollo Server refuses before its plugins hear of it has no budgets in its headers yet.
+  const left = headers.has('ratelimit') ? {} : budgetHeaders(budgetsLeft(parts.admission, ctx));
+  return { status: known, mediaType: type, headers: { ...others, ...left }, text: body.string.trimEnd() };
 }
 
 /** The steps between validation and execution, and what an answer says of its cost and its errors. */
@@ -107,6 +110,7 @@ async function prepare(
     const supergraph = parts.supergraphs.of(schema);
     const started = performance.now();
     ctx.operation = await prepareOperation(supergraph, document, operation);
+    ctx.operation.exceeded = ctx.exceeded ?? null;
     parts.metrics.planned((performance.now() - started) / 1000);
     await admit(parts.admission, ctx, askedBy(ctx.operation, request));
     supergraph.known.set(source, request.operationName ?? null, ctx.operation);
@@ -122,11 +126,15 @@ function finish(parts: GatewayParts, rc: GraphQLRequestContextWillSendResponse<A
   const ctx = contextValue.gateway;
   if (response.body.kind !== 'single') return;
   const { singleResult } = response.body;
-  const left = settle(parts.admission, ctx);
+  // A mutation by GET is refused before it is prepared.
+  const isRefusedMutation = ctx.operation === undefined && rc.operation?.operation === OperationTypeNode.MUTATION;
+  const left = isRefusedMutation
+    ? budgetsLeft(parts.admission, { ...ctx, operation: { kind: 'mutation' } })
+    : settle(parts.admission, ctx);
   const detail = ctx.operation === undefined ? {} : costDetail(ctx, askedBy(ctx.operation, rc.request));
   const spent = spendingAnswer(ctx, left, detail);
-  for (const [name, value] of Object.entries(spent?.headers ?? {})) response.http.headers.set(name, value);
-  if (spent !== null) singleResult.extensions = { ...singleResult.extensions, cost: spent.cost };
+  for (const [name, value] of Object.entries(spent.headers)) response.http.headers.set(name, value);
+  singleResult.extensions = { ...singleResult.extensions, cost: spent.cost };
   const { errors = [] } = singleResult;
   if (errors.length === 0) return;
   const { requestId } = ctx.request.tenant;

@@ -2,6 +2,7 @@ import type { Span } from '@opentelemetry/api';
 import type { RequestContext } from '#kit/request-context.ts';
 import type { BudgetLimits } from '#schema/budget-limits.ts';
 import type { ErrorCode } from '#schema/errors.ts';
+import type { LimitName } from '#schema/limits.ts';
 import type { Reservation } from './budget/budgets.ts';
 import type { Leave } from './budget/fair-queue.ts';
 import type { PreparedOperation } from './prepared-operation.ts';
@@ -19,8 +20,12 @@ export interface GatewayContext {
   readonly isBatched: boolean;
   /** Whether the client asks what the operation would cost, and no more. */
   readonly dryRun: boolean;
+  /** Limits that the document was found to be beyond; set where it was measured. */
+  exceeded?: readonly LimitName[];
   /** Set when the operation has been compiled. */
   operation?: PreparedOperation;
+  /** Points that the operation was estimated at, where they were too many. */
+  tooDear?: number;
   /** Set once points are reserved. */
   spending?: Spending;
   /** Code of the first error of the answer. */

@@ -10,4 +10,6 @@ export interface GatewayOptions {
   readonly operationsFolder: string;
   /** The verification key of checkpoints and evidence, as `/.well-known/tenon/keys` shows it. */
   readonly verifierKey: string;
+  /** Waits out the time in which it drains; a timer where nothing is said. */
+  readonly pause?: (timeMs: number) => Promise<unknown>;
 }

@@ -7,7 +7,8 @@ import type { BudgetLimits } from '#schema/budget-limits.ts';
 import { fail } from '#schema/errors.ts';
 import type { LimitName, Limits } from '#schema/limits.ts';
 import { checkLimits, checkSource, checkVariables } from '#schema/operation-limits.ts';
-import { outcomeText, refusalStatus } from './answer.ts';
+import { settle } from './admission.ts';
+import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
 import { runThroughApollo, type HttpRequest } from './apollo-server.ts';
 import { recordDecision } from './decisions.ts';
 import type { ApolloContext, GatewayContext } from './gateway-context.ts';
@@ -68,7 +69,9 @@ async function answerOne(ways: OperationWays, visit: GraphqlVisit, sent: SentOpe
   const ctx: GatewayContext = { request, limits, span, dryRun, isBatched: sent.isBatched, costCeiling: null };
   let answer: HttpAnswer;
   try {
-    answer = await wayOf(ways, visit, { ctx, sent });
+    const { method, pathId } = http;
+    const named = usePersistedOperations(request, { parameters: sent.parameters, method, pathId }, parts.doors);
+    answer = await answerNamed(ways, ctx, { http, operation: named instanceof Promise ? await named : named });
   } catch (thrown) {
     answer = await refuse(parts, { ctx, http }, thrown);
   }
@@ -85,44 +88,48 @@ async function answerOne(ways: OperationWays, visit: GraphqlVisit, sent: SentOpe
   return answer;
 }
 
-async function wayOf(
-  ways: OperationWays,
-  { request, http }: GraphqlVisit,
-  { ctx, sent }: { ctx: GatewayContext; sent: SentOperation },
-): Promise<HttpAnswer> {
-  const { parts } = ways;
-  const { method, pathId } = http;
-  const named = usePersistedOperations(request, { parameters: sent.parameters, method, pathId }, parts.doors);
-  const operation = named instanceof Promise ? await named : named;
-  ctx.costCeiling = operation.registered?.costCeiling ?? null;
-  if (operation.registered === null && !isPreflighted(http.headers))
+/** What is known of an operation once its id, if it came with one, has become its text. */
+interface NamedOperation {
+  readonly http: HttpRequest;
+  readonly operation: OperationRequest;
+}
+
+function answerNamed(ways: OperationWays, ctx: GatewayContext, named: NamedOperation): Promise<HttpAnswer> {
+  const { metrics, limits } = ways.parts;
+  const { http, operation } = named;
+  const { registered, variables } = operation;
+  ctx.costCeiling = registered?.costCeiling ?? null;
+  if (registered === null && !isPreflighted(http.headers))
     fail('CSRF_PREVENTION_FAILED', 'a request that a browser could have been made to send');
-  const { variables } = operation;
-  if (variables !== undefined) parts.metrics.limitsExceeded(checkVariables(variables, parts.limits));
-  const answer = await answerOperation(ways, ctx, { http, operation });
-  if (operation.registered === null) return answer;
-  const { kind } = operation.registered;
-  return {
-    ...answer,
-    headers: { ...answer.headers, ...cacheHeadersOf({ method, kind, hasErrors: ctx.code !== undefined }) },
-  };
+  if (variables !== undefined) metrics.limitsExceeded(checkVariables(variables, limits));
+  const answering = answerOperation(ways, ctx, named);
+  if (registered === null) return answering;
+  const { method } = http;
+  return answering.then((answer) => {
+    const caching = cacheHeadersOf({ method, kind: registered.kind, hasErrors: ctx.code !== undefined });
+    return { ...answer, headers: { ...answer.headers, ...caching } };
+  });
 }
 
 /** A known operation runs at once; one that nobody has sent before is measured, and then goes through Apollo Server. */
 function answerOperation(
-  { parts, apollo }: OperationWays,
+  ways: OperationWays,
   ctx: GatewayContext,
-  { http, operation }: { http: HttpRequest; operation: OperationRequest },
+  { http, operation }: NamedOperation,
 ): Promise<HttpAnswer> {
+  const { parts } = ways;
   const { query, operationName = null, variables = NO_VARIABLES } = operation;
   const mediaType = usualMediaType(http.headers.accept);
   const known = mediaType === null ? undefined : parts.supergraphs.current().known.get(query, operationName);
   parts.metrics.programCache(known !== undefined);
   if (known === undefined || mediaType === null) {
-    parts.metrics.limitsExceeded(measure(query, parts.limits));
-    return underSpan(ctx.span, () => runThroughApollo(apollo, ctx, { http, operation }));
+    parts.metrics.limitsExceeded((ctx.exceeded = measure(query, parts.limits)));
+    return underSpan(ctx.span, () => runThroughApollo(ways, ctx, { http, operation }));
   }
+  ctx.operation = known;
   if (http.method === 'GET' && known.kind === 'mutation') fail('METHOD_NOT_ALLOWED', 'a mutation by GET');
+  known.exceeded ??= measure(query, parts.limits);
+  if (known.exceeded.length > 0) parts.metrics.limitsExceeded(known.exceeded);
   return runKnown(parts, ctx, { operation: known, variables, mediaType });
 }
 
@@ -154,12 +161,12 @@ async function refuse(
   ctx.code = code;
   await recordDecision(parts.decisions, ctx.request, code);
   const mediaType = refusalMediaType(http.headers.accept);
-  const headers = code === 'METHOD_NOT_ALLOWED' ? { allow: 'POST' } : {};
+  const { headers, cost } = spendingAnswer(ctx, settle(parts.admission, ctx), {});
   return {
     status: refusalStatus(code, mediaType, status),
     mediaType,
-    headers,
-    text: outcomeText({ errors: [error], extensions: null }),
+    headers: code === 'METHOD_NOT_ALLOWED' ? { ...headers, allow: 'POST' } : headers,
+    text: outcomeText({ errors: [error], extensions: JSON.stringify({ cost }) }),
   };
 }
 

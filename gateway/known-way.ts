@@ -33,14 +33,13 @@ export async function runKnown(
   ctx: GatewayContext,
   asked: AskedOperation & { readonly mediaType: MediaType },
 ): Promise<HttpAnswer> {
-  ctx.operation = asked.operation;
   const { mediaType } = asked;
   const { data, errors, refused } = await outcomeOf(parts, ctx, asked);
   if (errors.length > 0) ctx.code = refused ?? codeOf(errors[0]);
   const spent = spendingAnswer(ctx, settle(parts.admission, ctx), ctx.dryRun ? costDetail(ctx, asked) : NO_HEADERS);
-  const extensions = spent === null ? null : extensionsText(spent.cost, ctx.dryRun);
+  const extensions = extensionsText(spent.cost, ctx.dryRun);
   const status = refused === null ? 200 : refusalStatus(refused, mediaType);
-  return { status, mediaType, headers: spent?.headers ?? NO_HEADERS, text: outcomeText({ data, errors, extensions }) };
+  return { status, mediaType, headers: spent.headers, text: outcomeText({ data, errors, extensions }) };
 }
 
 /** Written by hand, since every answer has it and it is nothing but numbers; a dry run has more in it. */
@@ -117,7 +116,8 @@ export function costDetail(ctx: GatewayContext, { operation, variables }: AskedO
 
 async function outcomeOf(parts: GatewayParts, ctx: GatewayContext, asked: AskedOperation): Promise<Ran> {
   try {
-    await admit(parts.admission, ctx, asked);
+    const admitted = admit(parts.admission, ctx, asked);
+    if (admitted !== undefined) await admitted;
     if (ctx.dryRun) return { data: null, errors: [], refused: null };
     const { json, errors } = await callSubgraphs(parts, ctx, asked);
     return json === null

@@ -10,7 +10,7 @@ import { requireSafeDatabases } from '#kit/postgres-version.ts';
 import { runProcess, type Stop } from '#kit/process.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { stopTelemetry } from '#kit/telemetry-register.ts';
-import { environmentWith, readConfig, type Config } from '#schema/config.ts';
+import { drainMsOf, environmentWith, readConfig, type Config } from '#schema/config.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
 import { startEmbeddedStores, type EmbeddedStores } from './embedded.ts';
 import { runOpenGateway } from './open-gateway.ts';
@@ -25,7 +25,7 @@ await runProcess(async () => {
   if (args.length > 0) return runOpenGateway(args);
   const config = readConfig();
   const stop = await (config.profile === 'embedded' ? startEmbedded(config) : startProduction(config));
-  return () => stop().finally(stopTelemetry);
+  return Object.assign(() => stop().finally(stopTelemetry), { graceMs: drainMsOf(config) });
 });
 
 /** The whole platform on this machine: database, worker and demo tenants included. */
@@ -43,7 +43,7 @@ async function startEmbedded(config: Config): Promise<Stop> {
       () => databases.close(),
       () => gateway.close(),
     );
-    const worker = startWorker(config, stores);
+    const worker = startWorker(platform, stores);
     stops.push(() => endChild(worker));
     await ensureDemoTenants(platform);
     announce(config, gateway.url);
@@ -111,7 +111,7 @@ async function refuseUnsafe(config: Config, databases: Databases): Promise<void>
 }
 
 /** The worker has a process of its own: hashing and packing never make a request wait. */
-function startWorker(config: Config, stores: EmbeddedStores): ChildProcess {
+function startWorker({ config, publicUrl }: Platform, stores: EmbeddedStores): ChildProcess {
   const { directoryUrl, cells } = stores.settingsFor('tenon_worker');
   const environment = environmentWith({
     TENON_PROFILE: 'production',
@@ -120,10 +120,13 @@ function startWorker(config: Config, stores: EmbeddedStores): ChildProcess {
     TENON_CONTEXT_KEY_FILE: config.contextKeyFile ?? join(config.home, 'context-keys.json'),
     TENON_SIGNING_KEY_FILE: config.signingKeyFile ?? join(config.home, 'signing-key.pem'),
     PORT: '0',
+    PUBLIC_URL: publicUrl,
+    // What an embedded platform may reach, its worker may as well.
+    TENON_OUTGOING_PRIVATE: config.outgoingPrivate ?? 'allow-http',
   });
   // Not a member of the terminal's group: Ctrl-C reaches the parent alone, which ends its children in order.
   const worker = fork(fileOf('../compliance/main.ts'), {
-    execArgv: ['--import', 'tsx'],
+    execArgv: ['--import', 'tsx', '--import', fileOf('../subgraphs/kit/source-maps-register.ts')],
     env: environment,
     detached: true,
   });

@@ -5,8 +5,8 @@ export type BudgetHeaders = Record<string, string>;
 
 /** `extensions.cost` of a GraphQL answer. */
 export interface CostExtension {
-  /** What the operation was estimated at, in points. */
-  readonly requestedQueryCost: number;
+  /** What the operation was estimated at, in points; null where it was refused before that. */
+  readonly requestedQueryCost: number | null;
   /** What it cost; null where it did not run. */
   readonly actualQueryCost: number | null;
   readonly throttleStatus: {
@@ -55,7 +55,7 @@ export function budgetHeaders(status: BudgetStatus, retryAfterSeconds = 0): Budg
 /** Returns `extensions.cost` of an answer, about the tenant's points; `actual` is null for an operation that did not run. */
 export function costExtension(
   { policies: [points] }: BudgetStatus,
-  cost: { requested: number; actual: number | null },
+  cost: { requested: number | null; actual: number | null },
 ): CostExtension {
   return {
     requestedQueryCost: cost.requested,

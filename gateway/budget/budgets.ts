@@ -25,8 +25,8 @@ export interface BudgetStatus {
   readonly policies: readonly [PolicyStatus, ...PolicyStatus[]];
 }
 
-/** What is asked of the budgets. */
-export interface BudgetRequest {
+/** Whose buckets a request is paid from, and which of them. */
+export interface BudgetHolder {
   readonly tenantId: string;
   /** Registered client of the API key, null where a person asks; told apart within the tenant alone. */
   readonly client: string | null;
@@ -35,10 +35,14 @@ export interface BudgetRequest {
   readonly operationClass: OperationClass;
   /** The same object as long as the limits are the same: what is derived from it is kept beside it. */
   readonly limits: BudgetLimits;
-  /** Points that the operation is estimated at. */
-  readonly cost: number;
   /** By a clock of this process. */
   readonly nowMs: number;
+}
+
+/** What is asked of the budgets. */
+export interface BudgetRequest extends BudgetHolder {
+  /** Points that the operation is estimated at. */
+  readonly cost: number;
 }
 
 /** What a request was answered; handed back once to settle it. */
@@ -66,6 +70,8 @@ export interface Budgets {
    * owe up to what it holds when full. Once: again changes nothing. A request stays counted as one. Returns what is left.
    */
   settle(reservation: Reservation, actual: number, nowMs: number): BudgetStatus;
+  /** Returns what is left as far as this process knows, for an answer that takes nothing; asks nobody. */
+  status(holder: BudgetHolder): BudgetStatus;
   /** Ends what runs in the background, after the store has been told of the last settlements. */
   close(): Promise<void>;
 }

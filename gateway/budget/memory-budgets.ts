@@ -1,6 +1,6 @@
 import type { LimitSubject, Rate } from '#schema/budget-limits.ts';
 import { fail } from '#schema/errors.ts';
-import type { BudgetRequest, Budgets, BudgetStatus, PolicyName, Reservation } from './budgets.ts';
+import type { BudgetHolder, BudgetRequest, Budgets, BudgetStatus, PolicyName, Reservation } from './budgets.ts';
 import {
   amountOf,
   checkAffordable,
@@ -74,6 +74,14 @@ export function newMemoryBudgets({ maxSubjects = MAX_SUBJECTS, share = 1 }: Memo
       checkPoints(actual);
       if (!(reservation instanceof MemoryReservation)) return reservation.status;
       return settle(reservation, actual, nowMs);
+    },
+    status(holder) {
+      const policies = policiesOf(holder);
+      const buckets = subjects.lookAt(holder, policies);
+      return statusOf(
+        policies,
+        policies.map(({ rate }, index) => levelAt(buckets[index] ?? null, holder.nowMs, rate)),
+      );
     },
     close: () => Promise.resolve(),
     get size() {
@@ -150,12 +158,18 @@ function settle(reservation: MemoryReservation, actual: number, nowMs: number): 
 }
 
 function refill(bucket: Bucket, nowMs: number, rate: Rate): void {
+  bucket.level = levelAt(bucket, nowMs, rate);
+  bucket.updatedMs = nowMs;
+  bucket.rate = rate;
+}
+
+/** A bucket that nobody has used is full. */
+function levelAt(bucket: Bucket | null, nowMs: number, { capacity: most }: Rate): number {
+  if (bucket === null) return most;
   const elapsedMs = nowMs - bucket.updatedMs;
   const { capacity, restorePerSecond } = bucket.rate;
   const level = elapsedMs > 0 ? bucket.level + (elapsedMs * restorePerSecond) / 1000 : bucket.level;
-  bucket.level = Math.min(capacity, rate.capacity, level);
-  bucket.updatedMs = nowMs;
-  bucket.rate = rate;
+  return Math.min(capacity, most, level);
 }
 
 function levelsOf(buckets: readonly Bucket[]): Levels {
@@ -164,6 +178,8 @@ function levelsOf(buckets: readonly Bucket[]): Levels {
 
 interface Subjects {
   bucketsOf(request: BudgetRequest, policies: Policies): Bucket[];
+  /** The same without making any: null where there is none yet. */
+  lookAt(holder: BudgetHolder, policies: Policies): (Bucket | null)[];
   size(): number;
 }
 
@@ -194,6 +210,15 @@ function newSubjects(maxSubjects: number): Subjects {
         const { buckets } = subjects[subject];
         return (buckets[bucket] ??= { level: rate.capacity, updatedMs: nowMs, rate });
       });
+    },
+    lookAt({ tenantId, client, user }, policies) {
+      const tenant = tenants.get(tenantId);
+      const subjects: Record<LimitSubject, Subject | undefined> = {
+        tenant,
+        client: tenant?.clients.get(client ?? ''),
+        user: tenant?.users.get(user ?? ''),
+      };
+      return policies.map(({ subject, bucket }) => subjects[subject]?.buckets[bucket] ?? null);
     },
     size: () => held.size,
   };

@@ -6,7 +6,7 @@ import {
   type Rate,
 } from '#schema/budget-limits.ts';
 import { fail } from '#schema/errors.ts';
-import type { BudgetRequest, BudgetStatus, PolicyName, PolicyStatus } from './budgets.ts';
+import type { BudgetHolder, BudgetStatus, PolicyName, PolicyStatus } from './budgets.ts';
 
 /** A bucket of a subject: one for each class of operation, and one for requests. */
 export type BucketName = OperationClass | 'requests';
@@ -33,14 +33,14 @@ const LONGEST_SECONDS = 31_536_000;
  * Returns a function that gives the policies of a request: one list for each kind of request under the same limits, made
  * once. With a share below 1 every bucket holds and restores that part.
  */
-export function newPolicyTable(share = 1): (request: BudgetRequest) => Policies {
+export function newPolicyTable(share = 1): (holder: BudgetHolder) => Policies {
   const tables = new WeakMap<BudgetLimits, (Policies | undefined)[]>();
-  return (request) => {
-    let table = tables.get(request.limits);
-    if (table === undefined) tables.set(request.limits, (table = []));
-    const { operationClass, client, user } = request;
+  return (holder) => {
+    let table = tables.get(holder.limits);
+    if (table === undefined) tables.set(holder.limits, (table = []));
+    const { operationClass, client, user } = holder;
     const kind = OPERATION_CLASSES.indexOf(operationClass) * 4 + (client === null ? 0 : 2) + (user === null ? 0 : 1);
-    return (table[kind] ??= policiesOf(request, share));
+    return (table[kind] ??= policiesOf(holder, share));
   };
 }
 
@@ -97,7 +97,7 @@ export function refusalOf(
   return refusal;
 }
 
-function policiesOf({ limits, client, user, operationClass }: BudgetRequest, share: number): Policies {
+function policiesOf({ limits, client, user, operationClass }: BudgetHolder, share: number): Policies {
   const of = (subject: LimitSubject): [Policy, Policy] => {
     const { points, requests } = limits[subject];
     return [

@@ -1,4 +1,5 @@
-import type { BudgetRequest, Budgets, BudgetStatus, PolicyName, Reservation } from './budgets.ts';
+import { LRUCache } from 'lru-cache';
+import type { BudgetHolder, BudgetRequest, Budgets, BudgetStatus, PolicyName, Reservation } from './budgets.ts';
 import { newMemoryBudgets } from './memory-budgets.ts';
 import {
   amountOf,
@@ -25,6 +26,8 @@ const SETTLE_INTERVAL_MS = 100;
 const MAX_CARRIED = 64;
 /** Of every budget each gateway gives this share while it cannot ask what the others gave. */
 const LOCAL_SHARE = 0.5;
+/** Tenants and callers whose last answer is remembered, to tell them of it where nothing is taken. */
+const MOST_REMEMBERED = 10_000;
 
 /**
  * Returns budgets in Redis, in one round trip a request: a settlement waits for the tenant's next request through this
@@ -42,6 +45,8 @@ export function newRedisBudgets(options: RedisBudgetsOptions): Budgets {
   const local = newMemoryBudgets({ share: LOCAL_SHARE });
   const policiesOf = newPolicyTable();
   const ledger = newLedger();
+  const last: LastAnswers = new LRUCache({ max: MOST_REMEMBERED });
+  let isAway = false;
   let timer: NodeJS.Timeout | null = null;
   const flush = async (): Promise<void> => {
     timer = null;
@@ -65,8 +70,12 @@ export function newRedisBudgets(options: RedisBudgetsOptions): Budgets {
       const reservations = policies.map((policy) => entryOf(request, policy, amountOf(policy, request.cost)));
       const settlements = ledger.carry(request.tenantId, MAX_CARRIED);
       const answer = await store.run({ settlements, reservations });
+      isAway = answer === null;
       if (answer === null) return local.reserve(request);
-      return new SharedReservation(request, policies, answer);
+      const reservation = new SharedReservation(request, policies, answer);
+      last.set(lastKey(request, 'tenant'), reservation);
+      last.set(lastKey(request, 'caller'), reservation);
+      return reservation;
     },
     settle(reservation, actual, nowMs) {
       checkPoints(actual);
@@ -76,6 +85,10 @@ export function newRedisBudgets(options: RedisBudgetsOptions): Budgets {
       ledger.add(reservation.request.tenantId, reservation.refunds());
       timer ??= setTimeout(() => void flush(), options.settleIntervalMs ?? SETTLE_INTERVAL_MS).unref();
       return reservation.leftAt(nowMs);
+    },
+    status(holder) {
+      if (isAway) return local.status(holder);
+      return lastStatus(holder, policiesOf(holder), last);
     },
     close: async () => {
       if (timer !== null) clearTimeout(timer);
@@ -123,19 +136,46 @@ class SharedReservation implements Reservation {
 
   /** What this gateway knows of the buckets without asking again: the levels it was told, refilled and settled since. */
   leftAt(nowMs: number): BudgetStatus {
-    const elapsedMs = Math.max(0, nowMs - this.request.nowMs);
-    const levels = this.#policies.map((policy, index) => {
-      const { capacity, restorePerSecond } = policy.rate;
-      const level = (this.#levels[index] ?? 0) + (elapsedMs * restorePerSecond) / 1000 + this.#refundOf(policy);
-      return Math.min(capacity, Math.max(-capacity, level));
-    });
+    const levels = this.#policies.map((policy, index) => this.#levelAt(policy, index, nowMs));
     return statusOf(this.#policies, levels);
+  }
+
+  /** The same of one bucket; undefined for one that this request was not paid from. */
+  levelAt({ name }: Policy, nowMs: number): number | undefined {
+    const index = this.#policies.findIndex((policy) => policy.name === name);
+    const policy = this.#policies[index];
+    return policy === undefined ? undefined : this.#levelAt(policy, index, nowMs);
+  }
+
+  #levelAt(policy: Policy, index: number, nowMs: number): number {
+    const { capacity, restorePerSecond } = policy.rate;
+    const elapsedMs = Math.max(0, nowMs - this.request.nowMs);
+    const level = (this.#levels[index] ?? 0) + (elapsedMs * restorePerSecond) / 1000 + this.#refundOf(policy);
+    return Math.min(capacity, Math.max(-capacity, level));
   }
 
   #refundOf(policy: Policy): number {
     if (this.spent === null || policy.unit !== 'points') return 0;
     return amountOf(policy, this.request.cost) - this.spent;
   }
+}
+
+type LastAnswers = LRUCache<string, SharedReservation>;
+
+/** Returns what this gateway was told last of each bucket, refilled since; one that it never asked about counts as full. */
+function lastStatus(holder: BudgetHolder, policies: Policies, last: LastAnswers): BudgetStatus {
+  const tenant = last.get(lastKey(holder, 'tenant'));
+  const caller = last.get(lastKey(holder, 'caller'));
+  const levels = policies.map((policy) => {
+    const known = policy.subject === 'tenant' ? tenant : caller;
+    return Math.min(policy.rate.capacity, known?.levelAt(policy, holder.nowMs) ?? policy.rate.capacity);
+  });
+  return statusOf(policies, levels);
+}
+
+/** What a tenant, or one caller of hers, was told last is found under this. */
+function lastKey({ tenantId, operationClass, client, user }: BudgetHolder, of: 'tenant' | 'caller'): string {
+  return of === 'tenant' ? `${tenantId} ${operationClass}` : `${tenantId} ${operationClass}\n${client}\n${user}`;
 }
 
 function entryOf({ tenantId, client, user }: BudgetRequest, policy: Policy, amount: number): Entry {

@@ -2,7 +2,16 @@ import type { Abortable } from '#kit/request-ending.ts';
 import { Pool, type Dispatcher } from 'undici';
 import { CONTEXT_HEADER, contextHeaders } from '#kit/request-context.ts';
 import { injectTrace } from '#kit/tenant-trace.ts';
-import { failedExchange, BoundsWatch, type Bounds, type Fault, type TenantCall, type Transport } from './exchange.ts';
+import {
+  failedExchange,
+  BoundsWatch,
+  type Bounds,
+  type Exchange,
+  type Fault,
+  type FaultNote,
+  type TenantCall,
+  type Transport,
+} from './exchange.ts';
 import { readAnswer, type ReadAnswer } from './http-answer.ts';
 import type { SubgraphLink, SubgraphRequest } from '../execution/subgraph-link.ts';
 
@@ -83,19 +92,29 @@ function httpTransport<Call>(address: SubgraphAddress, facts: CallFacts<Call>): 
     underWay -= 1;
   };
   return {
-    exchange: async (request, call, bounds) => {
-      if (underWay >= MAX_UNDER_WAY) return failedExchange('refused', noteOf(call, 'too many calls wait'));
-      underWay += 1;
-      const options = { path, method: 'POST' as const, headers: facts.headersOf(call), body: bodyOf(request) };
-      const { result, fault, detail } = await new Promise<ReadAnswer>((settle) =>
-        new PoolCall(bounds, settle, onEnd).send(pool, options),
-      );
-      if (fault === null && result !== null) return { result, fault };
-      const failed = failedExchange(fault ?? 'wrong', noteOf(call, detail));
-      return result === null ? failed : { result, fault };
-    },
+    exchange: (request, call, bounds) =>
+      new Promise((resolve) => {
+        if (underWay >= MAX_UNDER_WAY) return resolve(failedExchange('refused', noteOf(call, 'too many calls wait')));
+        const options = { path, method: 'POST' as const, headers: facts.headersOf(call), body: bodyOf(request) };
+        underWay += 1;
+        return new PoolCall(
+          bounds,
+          (answer) => resolve(goodOrNull(answer) ?? badExchange(answer, noteOf(call, answer.detail))),
+          onEnd,
+        ).send(pool, options);
+      }),
     close: () => pool.close(),
   };
+}
+
+function goodOrNull({ result, fault }: ReadAnswer): Exchange | null {
+  return fault === null && result !== null ? { result, fault } : null;
+}
+
+/** Errors of GraphQL that came with an error status are handed on; the log is told either way. */
+function badExchange({ result, fault }: ReadAnswer, note: FaultNote): Exchange {
+  const failed = failedExchange(fault ?? 'wrong', note);
+  return result === null ? failed : { result, fault };
 }
 
 /** Put together from parts that are JSON already; a name is of letters, digits and `_`. */
@@ -135,7 +154,7 @@ class PoolCall implements Dispatcher.DispatchHandler {
   #status = 0;
   #contentType: string | string[] | undefined;
 
-  /** `onEnd` is called when the pool is done with the call, which can be later than its caller is. */
+  /** `settle` is called once; `onEnd` when the pool is done with the call, which can be later than its caller is. */
   constructor(bounds: Bounds, settle: (answer: ReadAnswer) => void, onEnd: () => void) {
     this.#settle = settle;
     this.#onEnd = onEnd;
@@ -165,12 +184,14 @@ class PoolCall implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     this.#onEnd();
+    if (this.#isOver) return;
     this.#watch.stop();
     this.#settle(readAnswer({ status: this.#status, contentType: this.#contentType, chunks: this.#chunks }));
   }
 
   onResponseError(_: unknown, error: Error): void {
     this.#onEnd();
+    if (this.#isOver) return;
     this.#watch.stop();
     this.#settle({ result: null, fault: faultOf(error), detail: error.message });
   }

@@ -18,6 +18,11 @@ export class RequestWatch {
     response.once('close', this.#onClose);
   }
 
+  /** Ends the request for a reason of the gateway's own; once its answer is ready this does nothing. */
+  abort(reason: TenonError): void {
+    this.#ending.abort(reason);
+  }
+
   /** Stops watching; called when the answer is ready. */
   end(): void {
     clearTimeout(this.#timer);

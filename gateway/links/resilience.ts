@@ -83,7 +83,9 @@ export function newResilientLinks({ onState, times = CALL_TIMES }: ResilienceOpt
             breaker: ofTier[tier],
             timeoutMs: times[tier].timeoutMs,
           };
-          return (request.operation.kind === 'query' ? await tryAgain(attempt) : await judged(attempt)).result;
+          const first = await judged(attempt);
+          const isTriedAgain = first.fault === 'away' && request.operation.kind === 'query';
+          return (isTriedAgain ? await tryAgain(attempt, first) : first).result;
         },
       };
     },
@@ -107,10 +109,8 @@ const again = retry(
   RETRY,
 );
 
-/** The first try goes without the policy of tries, which costs more than the call's own bookkeeping. */
-async function tryAgain(attempt: Attempt): Promise<Exchange> {
-  const first = await judged(attempt);
-  if (first.fault !== 'away') return first;
+/** The first try went without the policy of tries, which costs more than the call's own bookkeeping. */
+function tryAgain(attempt: Attempt, first: Exchange): Promise<Exchange> {
   let isFirst = true;
   // A caller who leaves meanwhile is noticed at the next try, a quarter of a second later at most.
   return again.execute(() => {

@@ -53,12 +53,6 @@ export function registerPartMetrics(registry: Registry, counter: { lost(): numbe
     help: '1 while budgets are not shared because Redis does not answer.',
     registers,
   });
-  const programs = new Counter({
-    name: 'tenon_program_cache_total',
-    help: 'Operations by whether their compiled program was there.',
-    labelNames: ['result'] as const,
-    registers,
-  });
   const plans = new Histogram({
     name: 'tenon_plan_seconds',
     help: 'Time to plan an operation that had no program.',
@@ -82,7 +76,7 @@ export function registerPartMetrics(registry: Registry, counter: { lost(): numbe
       ),
     budgetStoreAway: (away) => storeAway.set(away ? 1 : 0),
     queueLength: (read) => void readers.push(read),
-    programCache: (hit) => programs.inc({ result: hit ? 'hit' : 'miss' }),
+    programCache: registerPrograms(registry),
     planned: (seconds) => plans.observe(seconds),
     limitsExceeded: (names) => names.forEach((limit) => exceeded.inc({ limit })),
     burning: registerBurn(registry),
@@ -112,6 +106,25 @@ function subgraphCalls() {
     observe: (name: string, taken: number, failed: boolean) =>
       (known.get(name) ?? seriesOf(name))[failed ? 'failed' : 'ok'](taken),
     text: () => seconds.text(),
+  };
+}
+
+/** Every request passes here: it is counted by itself, and the counter is filled when it is read. */
+function registerPrograms(registry: Registry): PartMetrics['programCache'] {
+  const counts = { hit: 0, miss: 0 };
+  const programs = new Counter({
+    name: 'tenon_program_cache_total',
+    help: 'Operations by whether their compiled program was there.',
+    labelNames: ['result'] as const,
+    registers: [],
+    collect() {
+      this.reset();
+      for (const result of ['hit', 'miss'] as const) this.inc({ result }, counts[result]);
+    },
+  });
+  registry.registerMetric(programs);
+  return (hit) => {
+    counts[hit ? 'hit' : 'miss'] += 1;
   };
 }
 

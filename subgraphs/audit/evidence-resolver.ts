@@ -1,5 +1,4 @@
 import { Arg, Args, Ctx, Directive, ID, Mutation, Query, Resolver } from 'type-graphql';
-import { authorize } from '#kit/authorize.ts';
 import { ConnectionArgs } from '#kit/connection.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { TenonError } from '#schema/errors.ts';
@@ -11,25 +10,25 @@ import { EvidencePack, EvidencePackConnection, RequestEvidenceInput, RequestEvid
 export class EvidencePackResolver {
   @Query(() => EvidencePackConnection, { description: 'The evidence packs of the tenant, newest first.' })
   @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  @Directive('@permission(scope: "evidence:read")')
   async evidencePacks(@Ctx() ctx: RequestContext, @Args(() => ConnectionArgs) args: ConnectionArgs) {
-    authorize(ctx, 'evidence:read');
     return listEvidence(ctx, args);
   }
 
   @Query(() => EvidencePack, { nullable: true, description: 'One pack, or null where the tenant has none of that id.' })
+  @Directive('@permission(scope: "evidence:read")')
   async evidencePack(@Ctx() ctx: RequestContext, @Arg('id', () => ID) id: string) {
-    authorize(ctx, 'evidence:read');
     return findEvidence(ctx, id).catch(nullIfMissing);
   }
 
   @Mutation(() => RequestEvidencePayload, { description: 'Has an evidence pack built.' })
   @Directive('@audit(action: "evidence.request")')
   @Directive('@control(ids: ["CC4.1"])')
+  @Directive('@permission(scope: "evidence:write")')
   async requestEvidence(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => RequestEvidenceInput) input: RequestEvidenceInput,
   ) {
-    authorize(ctx, 'evidence:write');
     return { pack: await requestEvidence(ctx, input) };
   }
 }

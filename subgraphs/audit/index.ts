@@ -1,4 +1,3 @@
-import { authorize } from '#kit/authorize.ts';
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { EvidencePackResolver } from './evidence-resolver.ts';
 import { evidenceRoutes } from './evidence-routes.ts';
@@ -12,12 +11,7 @@ export const audit = defineSubgraph({
   name: 'audit',
   resolvers: [AuditEventResolver, EvidencePackResolver],
   entities: [],
-  references: {
-    AuditEvent: async (ctx, ids) => {
-      authorize(ctx, 'audit:read');
-      return findEvents(ctx, ids);
-    },
-  },
+  references: { AuditEvent: findEvents },
   routes: [...auditRoutes, ...evidenceRoutes],
   personalData: { collect: collectPersonalData },
 });

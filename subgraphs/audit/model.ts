@@ -84,6 +84,7 @@ export class AuditEventResource {
 /** An entry of the tenant's audit log. */
 @ObjectType({ description: 'One thing that happened in the tenant, in its place in the audit log.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "audit:read")')
 @Directive('@control(ids: ["CC7.2", "CC7.3"])')
 export class AuditEvent {
   @Field(() => ID)

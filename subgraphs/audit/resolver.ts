@@ -1,5 +1,4 @@
 import { Arg, Args, Ctx, Directive, FieldResolver, ID, Query, Resolver, Root } from 'type-graphql';
-import { authorize } from '#kit/authorize.ts';
 import { ConnectionArgs } from '#kit/connection.ts';
 import { loaderOf } from '#kit/define-subgraph.ts';
 import type { RequestContext } from '#kit/request-context.ts';
@@ -15,12 +14,12 @@ export class AuditEventResolver {
     description: 'The audit log of the tenant, newest first. Reading it is recorded in it.',
   })
   @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  @Directive('@permission(scope: "audit:read")')
   async auditEvents(
     @Ctx() ctx: RequestContext,
     @Args(() => ConnectionArgs) args: ConnectionArgs,
     @Arg('filter', () => AuditFilter, { nullable: true }) filter?: AuditFilter | null,
   ) {
-    authorize(ctx, 'audit:read');
     return listEvents(ctx, args, filter ?? {});
   }
 
@@ -28,23 +27,23 @@ export class AuditEventResolver {
     nullable: true,
     description: "One event, or null where the tenant's log has none of that id.",
   })
+  @Directive('@permission(scope: "audit:read")')
   async auditEvent(@Ctx() ctx: RequestContext, @Arg('id', () => ID) id: string) {
-    authorize(ctx, 'audit:read');
     const [event] = await findEvents(ctx, [id]);
     return event ?? null;
   }
 
   @Query(() => AuditLog, { description: 'How far the audit log has come.' })
   @Directive('@control(ids: ["CC7.2"])')
+  @Directive('@permission(scope: "audit:read")')
   async auditLog(@Ctx() ctx: RequestContext) {
-    authorize(ctx, 'audit:read');
     return findLog(ctx);
   }
 
   @FieldResolver(() => InclusionProof, { description: 'The proof that the event is in the log.' })
   @Directive('@cost(weight: 5)')
+  @Directive('@permission(scope: "audit:read")')
   async proof(@Root() event: AuditEvent, @Ctx() ctx: RequestContext) {
-    authorize(ctx, 'audit:read');
     return loaderOf(ctx, 'InclusionProof', findProofs).load(event.id);
   }
 }

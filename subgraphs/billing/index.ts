@@ -1,4 +1,3 @@
-import { authorize } from '#kit/authorize.ts';
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { usageImport } from './commands.ts';
 import { Invoice, InvoiceLine } from './model.ts';
@@ -12,12 +11,7 @@ export const billing = defineSubgraph({
   name: 'billing',
   resolvers: [InvoiceResolver, UsageResolver],
   entities: [Invoice, InvoiceLine],
-  references: {
-    Invoice: async (ctx, ids) => {
-      authorize(ctx, 'billing:read');
-      return findInvoices(ctx, ids);
-    },
-  },
+  references: { Invoice: findInvoices },
   routes: [usageRoute, invoicePdfRoute],
   personalData: { collect: collectPersonalData },
   commands: [usageImport],

@@ -94,6 +94,7 @@ export class InvoiceLine {
 /** An invoice over a period, rated by one price plan. */
 @ObjectType({ description: 'An invoice over a period, rated by one price plan.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "billing:read")')
 @Entity('invoices')
 export class Invoice {
   @Field(() => ID)

@@ -1,5 +1,4 @@
 import { Arg, Args, Ctx, Directive, FieldResolver, ID, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { authorize } from '#kit/authorize.ts';
 import { ConnectionArgs } from '#kit/connection.ts';
 import { loaderOf } from '#kit/define-subgraph.ts';
 import type { RequestContext } from '#kit/request-context.ts';
@@ -21,14 +20,14 @@ import { recordUsage } from './usage.ts';
 export class InvoiceResolver {
   @Query(() => InvoiceConnection, { description: 'The invoices of the tenant, newest first.' })
   @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  @Directive('@permission(scope: "billing:read")')
   async invoices(@Ctx() ctx: RequestContext, @Args(() => ConnectionArgs) args: ConnectionArgs) {
-    authorize(ctx, 'billing:read');
     return listInvoices(ctx, args);
   }
 
   @Query(() => Invoice, { nullable: true, description: 'One invoice, or null where the tenant has none of that id.' })
+  @Directive('@permission(scope: "billing:read")')
   async invoice(@Ctx() ctx: RequestContext, @Arg('id', () => ID) id: string) {
-    authorize(ctx, 'billing:read');
     return findInvoice(ctx, id);
   }
 
@@ -38,8 +37,8 @@ export class InvoiceResolver {
   @Directive('@audit(action: "invoice.draft")')
   @Directive('@control(ids: ["PI1.3"])')
   @Directive('@cost(weight: 50)')
+  @Directive('@permission(scope: "billing:write")')
   async draftInvoice(@Ctx() ctx: RequestContext, @Arg('input', () => DraftInvoiceInput) input: DraftInvoiceInput) {
-    authorize(ctx, 'billing:write');
     const invoice = await draftInvoice(ctx, { start: input.periodStart, end: input.periodEnd });
     // An earlier draft of the same request may have loaded the lines that this one replaced.
     loaderOf(ctx, 'InvoiceLines', findInvoiceLines).clear(invoice.id);
@@ -68,8 +67,8 @@ export class InvoiceResolver {
 @Resolver()
 export class UsageResolver {
   @Query(() => PricePlanView, { description: 'The price plan that the tenant is on.' })
+  @Directive('@permission(scope: "billing:read")')
   async pricePlan(@Ctx() ctx: RequestContext) {
-    authorize(ctx, 'billing:read');
     return currentPlan(ctx);
   }
 
@@ -78,12 +77,12 @@ export class UsageResolver {
   })
   @Directive('@listSize(assumedSize: 5)')
   @Directive('@cost(weight: 20)')
+  @Directive('@permission(scope: "billing:read")')
   async usageSummary(
     @Ctx() ctx: RequestContext,
     @Arg('periodStart', () => Date) start: Date,
     @Arg('periodEnd', () => Date) end: Date,
   ) {
-    authorize(ctx, 'billing:read');
     return summarizeUsage(ctx, { start, end });
   }
 
@@ -92,8 +91,8 @@ export class UsageResolver {
   })
   @Directive('@audit(action: "usage.record")')
   @Directive('@control(ids: ["PI1.2"])')
+  @Directive('@permission(scope: "usage:write")')
   async recordUsage(@Ctx() ctx: RequestContext, @Arg('input', () => RecordUsageInput) input: RecordUsageInput) {
-    authorize(ctx, 'usage:write');
     return recordUsage(ctx, { items: input.events.map(wireEvent), nameOf: nameInGraph });
   }
 }

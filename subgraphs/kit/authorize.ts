@@ -19,6 +19,7 @@ const ALWAYS_WRITABLE: ReadonlySet<Scope> = new Set([
   'tenant:write',
   'credentials:write',
   'users:write',
+  'identity:write',
   'scim',
 ]);
 

@@ -26,7 +26,22 @@ export function compose(subgraphs: readonly Subgraph[]): string {
 
 type FieldOwner = ObjectTypeDefinitionNode | ObjectTypeExtensionNode;
 
-/** The promises that no federation rule knows: each change is audited, and each personal field can be handed out. */
+/** Fields that whoever is in may ask for, whatever her rights: who she is, the way out, and her own ways of signing in. */
+const OPEN_FIELDS: ReadonlySet<string> = new Set([
+  'Query.viewer',
+  'Mutation.signOut',
+  'Mutation.addPasskey',
+  'Mutation.enrolTotp',
+  'Mutation.confirmTotp',
+  'Mutation.renameFactor',
+  'Mutation.removeFactor',
+  'Mutation.renewRecoveryCodes',
+]);
+
+/**
+ * The promises that no federation rule knows: each entrance asks for a right, each change is audited, and each personal
+ * field can be handed out.
+ */
 function promiseFaults(subgraph: Subgraph): string[] {
   const types = parse(subgraph.sdl).definitions.filter(
     (node): node is FieldOwner => node.kind === Kind.OBJECT_TYPE_DEFINITION || node.kind === Kind.OBJECT_TYPE_EXTENSION,
@@ -37,6 +52,13 @@ function promiseFaults(subgraph: Subgraph): string[] {
   const audited = new Set(marked('audit').map(({ field }) => field));
   const unaudited = fields.filter(({ type, field }) => type === 'Mutation' && !audited.has(field));
   const faults = unaudited.map(({ field }) => `${subgraph.name}: mutation ${field.name.value} has no @audit(action)`);
+  const guarded = new Set(marked('permission').map(({ field }) => field));
+  for (const { type, field } of fields) {
+    const path = `${type}.${field.name.value}`;
+    const isEntrance = type === 'Query' || type === 'Mutation';
+    if (isEntrance && !guarded.has(field) && !OPEN_FIELDS.has(path))
+      faults.push(`${subgraph.name}: ${path} has no @permission(scope), and is not open to all`);
+  }
   if (marked('personalData').length > 0 && subgraph.personalData === undefined) {
     faults.push(`${subgraph.name}: fields are marked @personalData, but the subgraph has no personal-data handler`);
   }

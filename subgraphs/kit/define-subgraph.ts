@@ -6,13 +6,22 @@ import DataLoader from 'dataloader';
 import { parse, type DocumentNode, type GraphQLSchema } from 'graphql';
 import { ArgumentValidationError, buildSchemaSync, createResolversMap, type NonEmptyArray } from 'type-graphql';
 import { readFileSync } from 'node:fs';
+import { authorize } from './authorize.ts';
 import type { Command } from './command.ts';
+import { guardFields, permissionsOf, type Permissions } from './permission.ts';
 import type { PersonalDataHandler } from './personal-data.ts';
-import type { RequestContext } from './request-context.ts';
+import type { Platform, RequestContext } from './request-context.ts';
 import type { Route } from './route.ts';
+import type { Scope } from '#schema/scopes.ts';
 
 /** Finds the things of one type by their ids, in any order; what is missing is left out, as if it never was. */
 export type Reference = (ctx: RequestContext, ids: readonly string[]) => Promise<readonly { readonly id: string }[]>;
+
+/** Work that goes on beside requests. */
+export interface BackgroundWork {
+  /** Lets what is under way end and begins nothing more. */
+  stop(): Promise<void>;
+}
 
 /** What a subgraph is made of. */
 export interface SubgraphDefinition {
@@ -28,6 +37,11 @@ export interface SubgraphDefinition {
   readonly routes?: readonly Route[];
   /** What this subgraph holds of a person. Composition fails where @personalData occurs and this is missing. */
   readonly personalData?: PersonalDataHandler;
+  /**
+   * Starts what the subgraph does beside requests, in the process and the role of the worker; of several workers each starts
+   * it, so that they have to share what there is to do.
+   */
+  readonly work?: (platform: Platform) => BackgroundWork;
   /** Commands that `tenon` offers for this part. */
   readonly commands?: readonly Command[];
 }
@@ -41,7 +55,11 @@ export interface Subgraph extends SubgraphDefinition {
 
 const DIRECTIVES = readFileSync(new URL('../../schema/graphql/directives.graphql', import.meta.url), 'utf8');
 
-/** Builds a subgraph from its definition; a class that type-graphql or federation refuses throws at once. */
+/**
+ * Builds a subgraph from its definition; a class that type-graphql or federation refuses throws at once. What carries
+ * `@permission` is shown to whoever holds its right alone: a field when it is asked for, a type when another subgraph
+ * leads to it by an id.
+ */
 export function defineSubgraph(definition: SubgraphDefinition): Subgraph {
   const classes = buildSchemaSync({
     resolvers: definition.resolvers,
@@ -51,8 +69,12 @@ export function defineSubgraph(definition: SubgraphDefinition): Subgraph {
   });
   const sdl = federatedSdl(classes);
   const typeDefs = parse(sdl);
-  const resolvers = withReferences(createResolversMap(classes), definition.references);
-  return { ...definition, sdl, schema: buildSubgraphSchema([{ typeDefs, resolvers } as SubgraphModule]) };
+  const permissions = permissionsOf(typeDefs);
+  const references = guardedReferences(definition.references, permissions);
+  const resolvers = withReferences(createResolversMap(classes), references);
+  const schema = buildSubgraphSchema([{ typeDefs, resolvers } as SubgraphModule]);
+  guardFields(schema, permissions);
+  return { ...definition, references, sdl, schema };
 }
 
 /** As type-graphql by default, which imports its validator anew for every argument: dearer than all the rest of it. */
@@ -76,6 +98,24 @@ type SubgraphModule = Exclude<
   Extract<Parameters<typeof buildSubgraphSchema>[0], readonly unknown[]>[number],
   DocumentNode
 >;
+
+function guardedReferences(
+  references: SubgraphDefinition['references'],
+  { types }: Permissions,
+): SubgraphDefinition['references'] {
+  const guarded = Object.entries(references).map(([type, find]): [string, Reference] => {
+    const scope = types.get(type);
+    return scope === undefined ? [type, find] : [type, guardedReference(find, scope)];
+  });
+  return Object.fromEntries(guarded);
+}
+
+function guardedReference(find: Reference, scope: Scope): Reference {
+  return async (ctx, ids) => {
+    authorize(ctx, scope);
+    return find(ctx, ids);
+  };
+}
 
 function withReferences(resolvers: ResolversMap, references: SubgraphDefinition['references']): ResolversMap {
   for (const [type, find] of Object.entries(references)) {

@@ -1,7 +1,7 @@
 import { canonicalJson, type JsonValue } from '#schema/canonical-json.ts';
 import { checkEvent, type AuditEvent } from '#schema/audit-event.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
-import { inTenant, type TenantTransaction } from './database.ts';
+import { inTenant, type TenantScope, type TenantTransaction } from './database.ts';
 import type { RequestContext } from './request-context.ts';
 
 /** What a service says of the thing it did; who, where and when come from the request. */
@@ -14,13 +14,16 @@ export interface AuditNote {
   readonly outcome?: 'success' | 'denied' | 'failure';
 }
 
+/** Who does something, and when. */
+export type AuditContext = Pick<RequestContext, 'tenant' | 'clock'>;
+
 /**
  * Writes an audit event into the transaction it speaks of: both are committed or neither is. An event the log would
  * refuse fails the transaction with AUDIT_EVENT_REFUSED.
  */
 export async function appendAudit(
   tx: Pick<TenantTransaction, 'query'>,
-  ctx: RequestContext,
+  ctx: AuditContext,
   note: AuditNote,
 ): Promise<AuditEvent> {
   const event = auditEvent(ctx, note);
@@ -33,11 +36,11 @@ export async function appendAudit(
 }
 
 /** Writes an event that speaks of no change, such as a refusal, in a transaction of its own. */
-export async function recordAudit(ctx: RequestContext, note: AuditNote): Promise<AuditEvent> {
+export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNote): Promise<AuditEvent> {
   return inTenant(ctx, (tx) => appendAudit(tx, ctx, note));
 }
 
-function auditEvent(ctx: RequestContext, note: AuditNote): AuditEvent {
+function auditEvent(ctx: AuditContext, note: AuditNote): AuditEvent {
   const { tenant } = ctx;
   const event: AuditEvent = {
     id: mintId('aud'),

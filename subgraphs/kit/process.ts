@@ -2,9 +2,13 @@ import { ConfigError, isStartedByNpm } from '#schema/config.ts';
 import { TenonError } from '#schema/errors.ts';
 
 /** Ends what a process started; called once. */
-export type Stop = () => Promise<void>;
+export interface Stop {
+  (): Promise<void>;
+  /** How long it goes on serving on purpose before it begins to end; 0 where nothing is said. */
+  readonly graceMs?: number;
+}
 
-/** A process that has not ended by itself in this time after a signal is ended: an operator waits no longer. */
+/** A process that has not ended by itself in this time after its grace is ended: an operator waits no longer. */
 const STOP_TIMEOUT_MS = 20_000;
 
 /**
@@ -23,7 +27,7 @@ export async function runProcess(start: () => Promise<Stop>): Promise<void> {
   const end = () => {
     if (stopping) return;
     stopping = true;
-    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS + (stop.graceMs ?? 0)).unref();
     stop().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -19,12 +19,15 @@ const tracer = trace.getTracer(TRACER);
 
 /**
  * Starts the span of a request that a process answers, below the caller's own where she sent a W3C `traceparent`. It is
- * made by hand, since patching `node:http` costs a small request as much again as all the rest of its telemetry.
+ * made by hand, since patching `node:http` costs a small request as much again as all the rest of its telemetry. Of one
+ * that is not kept nothing is described: samplers here go by trace id alone.
  */
 export function startServerSpan({ method, headers, route }: IncomingCall): Span {
   const parent = headers['traceparent'] === undefined ? ROOT_CONTEXT : propagation.extract(ROOT_CONTEXT, headers);
-  const attributes = { 'http.request.method': method, 'http.route': route, 'url.scheme': 'http' };
-  return tracer.startSpan(`${method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent);
+  const span = tracer.startSpan(`${method} ${route}`, { kind: SpanKind.SERVER }, parent);
+  if (span.isRecording())
+    span.setAttributes({ 'http.request.method': method, 'http.route': route, 'url.scheme': 'http' });
+  return span;
 }
 
 /**

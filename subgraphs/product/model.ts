@@ -22,6 +22,7 @@ export class AuthorReference {
 /** A project: a named set of documents. */
 @ObjectType({ description: 'A named set of documents.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "projects:read")')
 @Entity('projects')
 export class Project {
   @Field(() => ID)
@@ -40,6 +41,7 @@ export class Project {
 /** A document of a project. */
 @ObjectType({ description: 'A text in a project.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "projects:read")')
 @Entity('documents')
 export class Document {
   @Field(() => ID)

@@ -1,4 +1,3 @@
-import { authorize } from '#kit/authorize.ts';
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { tenantCommands } from './commands.ts';
 import { LimitsResolver } from './limits-resolver.ts';
@@ -14,11 +13,6 @@ export const tenants = defineSubgraph({
   name: 'tenants',
   resolvers: [TenantResolver, LimitsResolver, OperationResolver, ServiceLevelResolver],
   entities: [Tenant, RegisteredOperation],
-  references: {
-    Tenant: async (ctx, ids) => {
-      authorize(ctx, 'tenant:read');
-      return findTenants(ctx, ids);
-    },
-  },
+  references: { Tenant: findTenants },
   commands: tenantCommands,
 });

@@ -1,5 +1,4 @@
 import { Arg, Ctx, Directive, FieldResolver, Mutation, Resolver, Root } from 'type-graphql';
-import { authorize } from '#kit/authorize.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { limitsOf, removeClientLimits, setClientLimits, setTenantLimits } from './limits.ts';
 import {
@@ -29,6 +28,7 @@ export class LimitsResolver {
   })
   @Directive('@audit(action: "limits.change")')
   @Directive('@control(ids: ["A1.1"])')
+  @Directive('@permission(scope: "platform:tenants")')
   async setTenantLimits(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => SetTenantLimitsInput) input: SetTenantLimitsInput,
@@ -40,6 +40,7 @@ export class LimitsResolver {
   @Mutation(() => SetTierLimitsPayload, { description: 'Changes what the tenants of a tier may spend; for operators.' })
   @Directive('@audit(action: "limits.change_tier")')
   @Directive('@control(ids: ["A1.1"])')
+  @Directive('@permission(scope: "platform:tenants")')
   async setTierLimits(@Ctx() ctx: RequestContext, @Arg('input', () => SetTierLimitsInput) input: SetTierLimitsInput) {
     await authorizeOperator(ctx);
     return { tier: input.tier, budgetLimits: await setTierLimits(ctx, input) };
@@ -49,21 +50,21 @@ export class LimitsResolver {
     description: 'Allows one client of the tenant less than the others; never more.',
   })
   @Directive('@audit(action: "limits.change_client")')
+  @Directive('@permission(scope: "tenant:write")')
   async setClientLimits(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => SetClientLimitsInput) input: SetClientLimitsInput,
   ) {
-    authorize(ctx, 'tenant:write');
     return { budgetLimits: await setClientLimits(ctx, input) };
   }
 
   @Mutation(() => BudgetLimitsPayload, { description: 'Allows one client of the tenant as much as the others again.' })
   @Directive('@audit(action: "limits.remove_client")')
+  @Directive('@permission(scope: "tenant:write")')
   async removeClientLimits(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => RemoveClientLimitsInput) input: RemoveClientLimitsInput,
   ) {
-    authorize(ctx, 'tenant:write');
     return { budgetLimits: await removeClientLimits(ctx, input) };
   }
 }

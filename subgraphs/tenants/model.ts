@@ -31,6 +31,7 @@ registerEnumType(TenantStateEnum, { name: 'TenantState', description: "The state
 /** A tenant, as her cell knows her. */
 @ObjectType({ description: 'A customer of the platform: a wall around her users and data.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "tenant:read")')
 @Entity('tenants')
 export class Tenant {
   @Field(() => ID)

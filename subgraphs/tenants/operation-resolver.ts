@@ -1,5 +1,4 @@
 import { Arg, Args, Ctx, Directive, FieldResolver, Mutation, Query, Resolver, Root } from 'type-graphql';
-import { authorize } from '#kit/authorize.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import {
   ApproveOperationsInput,
@@ -21,11 +20,11 @@ import { approveOperations, listOperations, revokeOperations, scheduleRevocation
 export class OperationResolver {
   @Query(() => RegisteredOperationConnection, { description: "Operations of the tenant's clients, newest first." })
   @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  @Directive('@permission(scope: "tenant:read")')
   async registeredOperations(
     @Ctx() ctx: RequestContext,
     @Args(() => RegisteredOperationArgs) args: RegisteredOperationArgs,
   ) {
-    authorize(ctx, 'tenant:read');
     return listOperations(ctx, args);
   }
 
@@ -39,11 +38,11 @@ export class OperationResolver {
   })
   @Directive('@audit(action: "operation.register")')
   @Directive('@cost(weight: 50)')
+  @Directive('@permission(scope: "operations:write")')
   async registerOperations(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => RegisterOperationsInput) input: RegisterOperationsInput,
   ) {
-    authorize(ctx, 'operations:write');
     return registerOperations(ctx, input);
   }
 
@@ -53,33 +52,33 @@ export class OperationResolver {
   @Directive('@audit(action: "operation.approve")')
   @Directive('@control(ids: ["CC6.1", "CC8.1"])')
   @Directive('@cost(weight: 10)')
+  @Directive('@permission(scope: "operations:approve")')
   async approveOperations(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => ApproveOperationsInput) input: ApproveOperationsInput,
   ) {
-    authorize(ctx, 'operations:approve');
     return { operations: await approveOperations(ctx, input) };
   }
 
   @Mutation(() => RevokeOperationsPayload, { description: 'Ends registered operations at once.' })
   @Directive('@audit(action: "operation.revoke")')
   @Directive('@control(ids: ["CC6.1", "CC6.3"])')
+  @Directive('@permission(scope: "operations:approve")')
   async revokeOperations(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => RevokeOperationsInput) input: RevokeOperationsInput,
   ) {
-    authorize(ctx, 'operations:approve');
     return { operations: await revokeOperations(ctx, input) };
   }
 
   @Mutation(() => ScheduleRevocationPayload, { description: 'Ends registered operations at a time to come.' })
   @Directive('@audit(action: "operation.schedule_revocation")')
   @Directive('@control(ids: ["CC6.1", "CC6.3"])')
+  @Directive('@permission(scope: "operations:approve")')
   async scheduleRevocation(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => ScheduleRevocationInput) input: ScheduleRevocationInput,
   ) {
-    authorize(ctx, 'operations:approve');
     return { operations: await scheduleRevocation(ctx, input) };
   }
 }

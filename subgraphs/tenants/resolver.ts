@@ -1,5 +1,4 @@
 import { Arg, Args, Ctx, Directive, Mutation, Query, Resolver } from 'type-graphql';
-import { authorize } from '#kit/authorize.ts';
 import { ConnectionArgs } from '#kit/connection.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import {
@@ -18,13 +17,14 @@ import { changeTenantState, changeTier, createTenant, findOwnTenant, listTenants
 @Resolver(() => Tenant)
 export class TenantResolver {
   @Query(() => Tenant, { description: 'The tenant of the credential.' })
+  @Directive('@permission(scope: "tenant:read")')
   async tenant(@Ctx() ctx: RequestContext) {
-    authorize(ctx, 'tenant:read');
     return findOwnTenant(ctx);
   }
 
   @Query(() => TenantPlaceConnection, { description: 'All tenants of the platform, newest first; for its operators.' })
   @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  @Directive('@permission(scope: "platform:tenants")')
   async tenants(@Ctx() ctx: RequestContext, @Args(() => ConnectionArgs) args: ConnectionArgs) {
     await authorizeOperator(ctx);
     return listTenants(ctx, args);
@@ -35,6 +35,7 @@ export class TenantResolver {
   })
   @Directive('@audit(action: "tenant.create")')
   @Directive('@control(ids: ["CC6.1", "CC6.2"])')
+  @Directive('@permission(scope: "platform:tenants")')
   async createTenant(@Ctx() ctx: RequestContext, @Arg('input', () => CreateTenantInput) input: CreateTenantInput) {
     await authorizeOperator(ctx);
     return createTenant(ctx, input);
@@ -42,8 +43,8 @@ export class TenantResolver {
 
   @Mutation(() => ChangeTierPayload, { description: 'Changes the service tier of the tenant.' })
   @Directive('@audit(action: "tenant.change_tier")')
+  @Directive('@permission(scope: "tenant:write")')
   async changeTier(@Ctx() ctx: RequestContext, @Arg('input', () => ChangeTierInput) input: ChangeTierInput) {
-    authorize(ctx, 'tenant:write');
     return { tenant: await changeTier(ctx, input) };
   }
 
@@ -52,6 +53,7 @@ export class TenantResolver {
   })
   @Directive('@audit(action: "tenant.change_state")')
   @Directive('@control(ids: ["CC6.1", "CC6.5"])')
+  @Directive('@permission(scope: "platform:tenants")')
   async changeTenantState(
     @Ctx() ctx: RequestContext,
     @Arg('input', () => ChangeTenantStateInput) input: ChangeTenantStateInput,

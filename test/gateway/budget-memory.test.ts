@@ -329,3 +329,22 @@ describe('operationClassOf', () => {
     expect(operationClassOf({ ...read, kind: 'mutation', cost: 900, isBatched: true })).toBe('mutation');
   });
 });
+
+describe('status', () => {
+  it('tells what is left, refilled until now, and neither takes anything nor remembers who asked', () => {
+    const budgets = newMemoryBudgets();
+    expect(remainingOf(budgets.status(ask({ user: 'usr_1' })))).toMatchObject({
+      'tenant-query': 1_000,
+      'user-query': 400,
+    });
+    expect(budgets.size).toBe(0);
+    budgets.reserve(ask({ user: 'usr_1', cost: 400 }));
+    const left = () => remainingOf(budgets.status(ask({ user: 'usr_1', nowMs: T0 + 1_000 })));
+    expect(left()).toMatchObject({ 'tenant-query': 650, 'user-query': 20 });
+    expect(left()).toMatchObject({ 'tenant-query': 650, 'user-query': 20 });
+    expect(remainingOf(budgets.status(ask({ user: 'usr_2' })))).toMatchObject({
+      'tenant-query': 600,
+      'user-query': 400,
+    });
+  });
+});

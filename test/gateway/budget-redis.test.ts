@@ -94,6 +94,35 @@ describe.skipIf(!isInstalled(REDIS_PROGRAMS, 'budgets in Redis against a real se
   const callsOf = async (command: string): Promise<number> =>
     Number(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, 'm').exec(await admin.info('commandstats'))?.[1] ?? 0);
 
+  it('tell what is left without asking, as far as this gateway was told: of the tenant by anybody, of a user by her own', async () => {
+    const shared = await open({ settleIntervalMs: NEVER_MS });
+    const nowMs = performance.now();
+    const status = (over: Partial<BudgetRequest>) => remainingOf(shared.status(ask({ nowMs, ...over })));
+    const full = ['tenant-query 1000', 'tenant-requests 100000', 'user-query 400', 'user-requests 100000'];
+    expect(status({ user: 'usr_1' })).toEqual(full);
+    await shared.reserve(ask({ user: 'usr_1', cost: 300, nowMs }));
+    const settled = await shared.reserve(ask({ user: 'usr_2', cost: 50, nowMs }));
+    shared.settle(settled, 20, nowMs);
+    const calls = await callsOf('evalsha');
+    expect(status({ user: 'usr_1' })).toEqual([
+      'tenant-query 680',
+      'tenant-requests 99998',
+      'user-query 100',
+      'user-requests 99999',
+    ]);
+    expect(status({ user: 'usr_3' })).toEqual([
+      'tenant-query 680',
+      'tenant-requests 99998',
+      'user-query 400',
+      'user-requests 100000',
+    ]);
+    expect(status({ user: 'usr_1', operationClass: 'mutation' })).toEqual(
+      full.map((line) => line.replace('query', 'mutation')),
+    );
+    expect(status({ user: 'usr_1', limits: limitsOf(500, 0.001) })[0]).toBe('tenant-query 500');
+    expect(await callsOf('evalsha')).toBe(calls);
+  });
+
   it('say the same as budgets in memory at every level, operation by operation', async () => {
     const [shared, local] = [await open({ settleIntervalMs: NEVER_MS }), newMemoryBudgets()];
     const nowMs = performance.now();

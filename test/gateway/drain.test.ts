@@ -15,6 +15,11 @@ function openConnection({ url }: House): Promise<Socket> {
   });
 }
 
+function ended(socket: Socket): string {
+  socket.destroy();
+  return 'connected';
+}
+
 /** Sends a request and returns all that comes before the other side ends the connection. */
 function lastAnswer(socket: Socket, lines: readonly string[], body = ''): Promise<string> {
   let text = '';
@@ -67,6 +72,38 @@ describe.each(['local', 'remote'] as const)('a gateway with %s subgraphs that is
       expect(answer.headers.get('connection')).toBe('close');
       await closing;
     });
+  });
+});
+
+describe('a gateway with time to drain', () => {
+  it('says at once that it is not ready, serves on until the time is over, and then closes', async () => {
+    let over = () => undefined as void;
+    const waited: number[] = [];
+    const pause = (timeMs: number) => {
+      waited.push(timeMs);
+      return new Promise<void>((resolve) => (over = resolve));
+    };
+    const house = await openHouse({ env: { TENON_DRAIN_MS: '7000' }, pause });
+    const closing = house.gateway.close();
+    const [ready, first, again] = [
+      await house.fetch(null, '/readyz'),
+      await post(house, house.acme.member, { body: { query: '{ tenant { slug } }' } }),
+      await post(house, house.acme.member, { body: { query: '{ tenant { slug } }' } }),
+    ];
+    expect([ready.status, await ready.json()]).toEqual([503, { ready: false, away: ['draining'] }]);
+    for (const { status, body, headers } of [first, again]) {
+      expect([status, body.data]).toEqual([200, { tenant: { slug: 'acme' } }]);
+      // Clients and balancers that keep connections are to open their next one elsewhere.
+      expect(headers.get('connection')).toBe('close');
+    }
+    expect(waited).toEqual([7_000]);
+    await whileOneWaits(house, async (waiting, release) => {
+      over();
+      await expect.poll(() => openConnection(house).then(ended, String)).toContain('ECONNREFUSED');
+      await release();
+      expect((await waiting).status).toBe(200);
+    });
+    await closing;
   });
 });
 

@@ -72,12 +72,14 @@ describe('a limit in measure mode', () => {
     house = await openHouse({ env: { LIMITS: settings('measure') } });
   });
 
-  it.each(names)('lets what is beyond it through and counts it: %s', async (limit) => {
-    const before = await exceeded(house, limit);
-    const { status, body } = await post(house, house.acme.admin, beyond[limit]);
-    const answers = Array.isArray(body) ? (body as (typeof body)[]) : [body];
-    expect([status, answers.flatMap(codesOf)]).toEqual([200, []]);
-    expect(await exceeded(house, limit)).toBe(before + 1);
+  it.each(names)('lets what is beyond it through and counts it, the second time too: %s', async (limit) => {
+    await twice(async () => {
+      const before = await exceeded(house, limit);
+      const { status, body } = await post(house, house.acme.admin, beyond[limit]);
+      const answers = Array.isArray(body) ? (body as (typeof body)[]) : [body];
+      expect([status, answers.flatMap(codesOf)]).toEqual([200, []]);
+      expect(await exceeded(house, limit)).toBe(before + 1);
+    });
   });
 
   it('counts nothing that is within', async () => {

@@ -69,17 +69,16 @@ const repeated: readonly Repeated[] = [
     expected: { status: 405, code: 'METHOD_NOT_ALLOWED' },
   },
   {
-    name: 'an error beside an answer',
+    name: 'a right that is missing',
     by: 'member',
     body: { query: `{ tenant { slug } auditEvent(id: "${NO_EVENT}") { id } }` },
-    expected: { status: 200, code: 'FORBIDDEN' },
+    expected: { status: 403, code: 'FORBIDDEN' },
   },
   {
     name: 'an error that leaves nothing',
-    by: 'member',
     headers: PROTOCOL,
-    body: { query: '{ tenant { slug } auditLog { size } }' },
-    expected: { status: 200, code: 'FORBIDDEN' },
+    body: { query: '{ tenant { slug } projects(after: "nowhere") { edges { cursor } } }' },
+    expected: { status: 200, code: 'BAD_USER_INPUT' },
   },
   {
     name: 'a variable that is missing',

@@ -32,11 +32,13 @@ afterAll(() => {
 });
 
 /** Starts the platform and returns its address and all that it writes, once it says that it is ready. */
-async function start(): Promise<{ url: string; lines: readonly string[]; child: ChildProcess }> {
+async function start(
+  settings: Readonly<Record<string, string>>,
+): Promise<{ url: string; lines: readonly string[]; child: ChildProcess }> {
   const port = await freePort();
   const child = spawn(process.execPath, ['--import', 'tsx', 'gateway/main.ts'], {
     cwd: resolve(import.meta.dirname, '../..'),
-    env: { ...process.env, NODE_ENV: '', PORT: String(port), TENON_HOME: home, TENON_SUPERGRAPH_FILE: file },
+    env: { ...process.env, NODE_ENV: '', PORT: String(port), TENON_HOME: home, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   program = child;
@@ -54,7 +56,7 @@ async function start(): Promise<{ url: string; lines: readonly string[]; child: 
 
 it('TENON_SUPERGRAPH_FILE is served, loaded again when it changes and on SIGHUP, and not where it is wrong', async () => {
   writeFileSync(file, SMALLER);
-  const { url, lines, child } = await start();
+  const { url, lines, child } = await start({ TENON_SUPERGRAPH_FILE: file });
   const credentials = readFileSync(join(home, 'credentials.json'), 'utf8');
   const { tenants } = JSON.parse(credentials) as { tenants: readonly { slug: string; member: string }[] };
   const name = async () => {
@@ -88,5 +90,21 @@ it('TENON_SUPERGRAPH_FILE is served, loaded again when it changes and on SIGHUP,
   expect(await name()).toBe('GRAPHQL_VALIDATION_FAILED');
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+}, 90_000);
+
+it('SIGHUP without such a file is logged, and SIGTERM leaves time in which requests are answered and readiness says no', async () => {
+  const { url, lines, child } = await start({ TENON_SUPERGRAPH_FILE: '', TENON_DRAIN_MS: '2000' });
+  child.kill('SIGHUP');
+  await vi.waitFor(() => expect(lines.join('\n')).toContain('TENON_SUPERGRAPH_FILE names no supergraph'), SEEN);
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).status).toBe(503), {
+    timeout: 1_500,
+    interval: 5,
+  });
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
   expect(await ended).toEqual([0, null]);
 }, 90_000);

@@ -16,7 +16,7 @@ describe('an auditor, who has no right to projects,', () => {
     const answer = await house.graphql(house.acme.auditor, 'query ($id: ID!) { project(id: $id) { name } }', {
       id: project,
     });
-    expect([answer.data, answer.errors?.[0]?.extensions.code]).toEqual([{ project: null }, 'FORBIDDEN']);
+    expect([answer.status, answer.data, answer.errors?.[0]?.extensions.code]).toEqual([403, undefined, 'FORBIDDEN']);
   });
 
   const mutations: [string, string, () => object][] = [

@@ -1,0 +1,56 @@
+import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
+import { fairnessBar, measureFairness } from './fairness.ts';
+import { startServer, type ServerProcess } from './server-process.ts';
+import { SHOP_QUERIES } from './shop/queries.ts';
+import { SHOP } from './shop/subgraphs.ts';
+import { liftBudgets, makeShopTenants } from './tenants.ts';
+import { openStores } from './stores.ts';
+
+/** The same question as of `fairness`, put to the whole gateway over the shop. */
+export const fairnessWhole: Benchmark = {
+  name: 'fairness-whole',
+  asks: 'the same of the whole gateway, over subgraphs of their own process',
+  run,
+};
+
+/** What a tenant of the tier has at once; no budget but the fair queue stands between the two. */
+const CONCURRENCY = 64;
+
+async function run(options: BenchmarkOptions): Promise<Findings> {
+  const stores = await openStores();
+  const opened: ServerProcess[] = [];
+  const start = async (file: string, env: Readonly<Record<string, string>>) => {
+    const server = await startServer(file, env);
+    opened.push(server);
+    return server;
+  };
+  try {
+    options.say('making tenants');
+    const [floodToken = '', quietToken = ''] = await makeShopTenants(stores);
+    await liftBudgets(stores);
+    const share = `update app.tier_limits set limits = jsonb_set(limits, '{concurrency}', '${CONCURRENCY}')`;
+    await stores.asSuperuser('directory', share);
+    const subgraphs = await start('./shop/subgraphs-server.ts', {});
+    const addresses = Object.fromEntries(SHOP.map(({ name }) => [name, `${subgraphs.url}/${name}`]));
+    const gateway = await start('./shop/tenon-server.ts', {
+      SHOP_ADDRESSES: JSON.stringify(addresses),
+      SHOP_COLLECTOR: subgraphs.url,
+      TENON_HOME: stores.home,
+      PORT: '0',
+      OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+      OTEL_TRACES_SAMPLER_ARG: '0.01',
+    });
+    const bodies = new Map(SHOP_QUERIES.map(({ name, text }) => [name, JSON.stringify({ query: text })]));
+    const quietBody = bodies.get('medium') ?? '';
+    const target = { url: gateway.url, floodToken, quietToken, quietBody, cpuMs: gateway.cpuMs };
+    const cases = [];
+    for (const name of ['medium', 'nested'] as const)
+      cases.push(
+        await measureFairness({ ...target, name: `a flood of ${name}`, floodBody: bodies.get(name) ?? '' }, options),
+      );
+    return { cases, bar: fairnessBar(cases) };
+  } finally {
+    for (const server of opened) await server.close();
+    await stores.close();
+  }
+}
