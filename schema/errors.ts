@@ -19,6 +19,11 @@ export const ERRORS = {
       'A browser could be made to send this unasked; send application/json, or the header apollo-require-preflight.',
   },
   METHOD_NOT_ALLOWED: { status: 405, message: 'This address does not take that method.' },
+  NOT_IMPLEMENTED: { status: 501, message: 'The service does not offer this.' },
+  PRECONDITION_FAILED: {
+    status: 412,
+    message: 'It has changed meanwhile, or the condition of the request does not hold.',
+  },
   CONFLICT: { status: 409, message: 'The request conflicts with what is already stored.' },
   UNIQUENESS: { status: 409, message: 'Another one with the same unique value exists.', scimType: 'uniqueness' },
   IDEMPOTENCY_CONFLICT: {
@@ -31,6 +36,23 @@ export const ERRORS = {
   PAYLOAD_TOO_LARGE: { status: 413, message: 'The request body is larger than allowed.' },
   INVALID_FILTER: { status: 400, message: 'The filter is not valid.', scimType: 'invalidFilter' },
   INVALID_PATH: { status: 400, message: 'The path is not valid.', scimType: 'invalidPath' },
+  INVALID_VERSION: {
+    status: 400,
+    message: 'This version of the SCIM protocol is not served.',
+    scimType: 'invalidVers',
+  },
+  INVALID_CURSOR: { status: 400, message: 'The cursor does not belong to this query.', scimType: 'invalidCursor' },
+  EXPIRED_CURSOR: {
+    status: 400,
+    message: 'The cursor has expired; start with the first page.',
+    scimType: 'expiredCursor',
+  },
+  INVALID_COUNT: { status: 400, message: 'The number of results asked for is not valid.', scimType: 'invalidCount' },
+  SENSITIVE: {
+    status: 403,
+    message: 'What is secret can neither be searched nor stand in an address.',
+    scimType: 'sensitive',
+  },
   NO_TARGET: { status: 400, message: 'The path matches nothing that could be changed.', scimType: 'noTarget' },
   MUTABILITY: { status: 400, message: 'The attribute cannot be changed.', scimType: 'mutability' },
   TOO_MANY: { status: 400, message: 'The request asks for more than one answer may hold.', scimType: 'tooMany' },

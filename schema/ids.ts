@@ -29,6 +29,7 @@ export const ID_PREFIXES = [
   'rcv',
   'dlv',
   'scr',
+  'rvk',
 ] as const;
 
 /** One of the prefixes. */

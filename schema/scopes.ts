@@ -16,6 +16,9 @@ export const SCOPES = {
   'evidence:write': 'Have evidence packs built.',
   'operations:write': 'Register operations for the clients of the tenant.',
   'operations:approve': 'Approve and revoke registered operations.',
+  'identity:read': 'See identity providers, e-mail domains and receivers of security events.',
+  'identity:write':
+    'Connect identity providers: single sign-on, provisioning, e-mail domains and receivers of security events.',
   scim: 'Provision users and groups over SCIM.',
   'platform:tenants': 'Create and see tenants; for the operators of the platform only.',
 } as const;
@@ -47,9 +50,19 @@ export const BUILT_IN_ROLES = {
     'evidence:write',
     'operations:write',
     'operations:approve',
+    'identity:read',
+    'identity:write',
   ],
   member: ['tenant:read', 'schema:read', 'users:read', 'projects:read', 'projects:write', 'billing:read'],
-  auditor: ['tenant:read', 'schema:read', 'users:read', 'audit:read', 'evidence:read', 'evidence:write'],
+  auditor: [
+    'tenant:read',
+    'schema:read',
+    'users:read',
+    'audit:read',
+    'evidence:read',
+    'evidence:write',
+    'identity:read',
+  ],
 } as const satisfies Record<string, readonly Scope[]>;
 
 /** The role that operators of the platform hold in its own tenant. */

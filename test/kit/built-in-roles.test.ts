@@ -10,7 +10,13 @@ import { createDatabase, databaseUrl, withClient } from '../support/postgres.ts'
 
 const PASSWORDS = { tenon_owner: 'owner', tenon_app: 'app', tenon_worker: 'worker' };
 /** Rights that came with later migrations. */
-const NEW: ReadonlySet<string> = new Set(['operations:write', 'operations:approve', 'schema:read']);
+const NEW: ReadonlySet<string> = new Set([
+  'operations:write',
+  'operations:approve',
+  'schema:read',
+  'identity:read',
+  'identity:write',
+]);
 
 it('the built-in roles of tenants that are there get the rights that came later, and roles of her own do not', async () => {
   const { url, name } = await createDatabase();
