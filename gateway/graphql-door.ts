@@ -1,14 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Span } from '@opentelemetry/api';
+import type { Authenticated } from '#kit/credential-cache.ts';
+import { callerAddress, trustedProxiesOf, type IsTrusted } from '#kit/caller-address.ts';
 import { originOf } from '#kit/mount-routes.ts';
 import type { RequestOrigin } from '#kit/credential.ts';
 import { requestContext } from '#kit/request-context.ts';
 import { endServerSpan, startServerSpan, underSpan } from '#kit/server-span.ts';
 import { tenantAttributes } from '#kit/tenant-trace.ts';
-import { fail, type ErrorCode } from '#schema/errors.ts';
+import { fail, type ErrorCode, type TenonError } from '#schema/errors.ts';
 import { isBeyond, type Limits } from '#schema/limits.ts';
-import type { TenantContext } from '#schema/tenant-context.ts';
-import { outcomeText, refusalStatus } from './answer.ts';
+import { budgetsLeft } from './admission.ts';
+import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
 import { recordDecision } from './decisions.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import { answerParameters, type OperationWays } from './graphql-way.ts';
@@ -18,6 +20,7 @@ import { refusalMediaType } from './http/negotiation.ts';
 import { deadlineOf } from './links/call-times.ts';
 import { RequestWatch } from './links/request-signal.ts';
 import { documentIdOfPath } from './operations/document-address.ts';
+import type { RequestUnderWay } from './revocation/requests-under-way.ts';
 import { refusalAnswer } from './use-error-masking.ts';
 import { useTenancy } from './use-tenancy.ts';
 
@@ -34,15 +37,15 @@ export interface GraphqlDoor {
  * back. It stands in front of the server's router, which a known operation would spend a tenth of its time in.
  */
 export function newGraphqlDoor(ways: OperationWays): GraphqlDoor {
-  let isDraining = false;
+  const door = { isDraining: false, trusted: trustedProxiesOf(ways.parts.platform.config) };
   return {
     take: (req, res) => {
       if (!isGraphqlAddress(req.url ?? '')) return false;
-      void serve(ways, { req, res, isLast: () => isDraining });
+      void serve(ways, { req, res, door });
       return true;
     },
     drain: () => {
-      isDraining = true;
+      door.isDraining = true;
     },
   };
 }
@@ -59,25 +62,25 @@ interface Visit {
   readonly res: ServerResponse;
   readonly origin: RequestOrigin;
   readonly span: Span;
-  tenant: TenantContext | null;
+  caller: Authenticated | null;
 }
 
 /** One call of the door; whether its answer ends the connection is known when it is written. */
 interface Call extends Pick<Visit, 'req' | 'res'> {
-  readonly isLast: () => boolean;
+  readonly door: { readonly isDraining: boolean; readonly trusted: IsTrusted | false };
 }
 
-async function serve(behind: OperationWays, { req, res, isLast }: Call): Promise<void> {
-  const origin = originOf({ headers: req.headers, ip: req.socket.remoteAddress ?? '' });
+async function serve(behind: OperationWays, { req, res, door }: Call): Promise<void> {
+  const origin = originOf({ headers: req.headers, ip: callerAddress(req, door.trusted) });
   const span = startServerSpan({ method: req.method ?? '', headers: req.headers, route: '/graphql' });
-  const visit: Visit = { req, res, origin, span, tenant: null };
+  const visit: Visit = { req, res, origin, span, caller: null };
   let answer: HttpAnswer;
   try {
     answer = await (isPageRequest(req, behind.parts) ? graphiql() : answerVisit(behind, visit));
   } catch (thrown) {
     answer = await refuse(behind.parts, visit, thrown);
   }
-  if (isLast()) res.shouldKeepAlive = false;
+  if (door.isDraining) res.shouldKeepAlive = false;
   if (!res.destroyed) writeAnswer(res, answer, linesOf(origin, answer));
   endServerSpan(span, answer.status);
 }
@@ -97,10 +100,21 @@ async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAns
   const found = span.isRecording()
     ? underSpan(span, () => useTenancy(parts.tenancy, req.headers, origin))
     : useTenancy(parts.tenancy, req.headers, origin);
-  const { tenant, limits } = found instanceof Promise ? await found : found;
-  visit.tenant = tenant;
+  visit.caller = found instanceof Promise ? await found : found;
+  const { tenant, limits } = visit.caller;
   if (span.isRecording()) span.setAttributes(tenantAttributes(tenant));
   const watch = new RequestWatch(visit.res, deadlineOf(tenant.tier));
+  const ended: { reason: TenonError | null } = { reason: null };
+  const underWay: RequestUnderWay = {
+    tenant,
+    startedMs: performance.now(),
+    again: () => useTenancy(parts.tenancy, req.headers, origin),
+    end: (reason) => {
+      ended.reason = reason;
+      watch.abort(reason);
+    },
+  };
+  parts.underWay.enter(underWay);
   try {
     const { pathId, search } = addressOf(req);
     const body = method === 'POST' ? await readBody(req, bodyMax(parts.limits)) : '';
@@ -109,28 +123,36 @@ async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAns
     const parameters = readGraphqlRequest(message, batchMax(parts.limits));
     if (Array.isArray(parameters) && isBeyond(parts.limits, 'batch', parameters.length))
       parts.metrics.limitsExceeded(['batch']);
-    return await answerParameters(behind, {
+    const answer = await answerParameters(behind, {
       parameters,
       request: requestContext(parts.platform, tenant, watch.signal),
       http: { method, headers: req.headers, pathId },
       limits,
       span,
     });
+    // Whose access has ended meanwhile is told so, whatever became of the operation.
+    if (ended.reason !== null) throw ended.reason;
+    return answer;
   } finally {
+    parts.underWay.leave(underWay);
     watch.end();
   }
 }
 
-async function refuse(parts: GatewayParts, { req, origin, tenant }: Visit, thrown: unknown): Promise<HttpAnswer> {
+/** Where it is known who asks, she learns what her budgets are like, as from any other answer. */
+async function refuse(parts: GatewayParts, { req, origin, caller }: Visit, thrown: unknown): Promise<HttpAnswer> {
   const { error, code, status } = refusalAnswer(thrown, origin.requestId);
-  if (tenant !== null) await recordDecision(parts.decisions, requestContext(parts.platform, tenant), code);
-  parts.metrics.observe({ tenant, status, seconds: 0, code, estimated: null, actual: null });
+  const request = caller === null ? null : requestContext(parts.platform, caller.tenant);
+  if (request !== null) await recordDecision(parts.decisions, request, code);
+  parts.metrics.observe({ tenant: caller?.tenant ?? null, status, seconds: 0, code, estimated: null, actual: null });
+  const asker = caller === null || request === null ? null : { request, limits: caller.limits, isBatched: false };
+  const spent = asker === null ? null : spendingAnswer({}, budgetsLeft(parts.admission, asker), {});
   const mediaType = refusalMediaType(req.headers.accept);
   return {
     status: refusalStatus(code, mediaType, status),
     mediaType,
-    headers: REFUSAL_HEADERS[code] ?? {},
-    text: outcomeText({ errors: [error], extensions: null }),
+    headers: { ...spent?.headers, ...REFUSAL_HEADERS[code] },
+    text: outcomeText({ errors: [error], extensions: spent === null ? null : JSON.stringify({ cost: spent.cost }) }),
   };
 }
 

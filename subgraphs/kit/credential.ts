@@ -1,8 +1,12 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { requireOpen } from './authorize.ts';
 import { inTenantOnce, type Databases, type TenantTransaction } from './database.ts';
 import { findTenant, type TenantPlace } from './directory.ts';
+import { newNetworkGuard, type NetworkGuard } from './network-guard.ts';
+import { isJwt, verifyAccessToken, type VerifiedAccess } from './session-jwt.ts';
 import { overrideColumns, type LimitOverrides } from './tenant-limits.ts';
+import { outsideTrace } from './tenant-trace.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, isId, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
 import { isScope, type Scope } from '#schema/scopes.ts';
@@ -41,6 +45,8 @@ export interface NewCredential {
   readonly name: string;
   readonly client?: string | null;
   readonly scopes?: readonly Scope[];
+  /** Networks (CIDR) that it may be used from; everywhere without. */
+  readonly networks?: readonly string[];
   readonly expiresAt: Date;
 }
 
@@ -65,8 +71,8 @@ export async function issueCredential(
   // The user's row is locked, so that a deactivation at the same moment either ends this credential or forbids it.
   const epoch = user === null ? 0 : await lockActiveUser(tx, user);
   await tx.query(
-    `insert into credentials (id, kind, user_id, name, client, scopes, secret_hash, epoch, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+    `insert into credentials (id, kind, user_id, name, client, scopes, secret_hash, epoch, expires_at, allowed_networks)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
     [
       uuidOf(prefix, id),
       credential.kind,
@@ -77,6 +83,7 @@ export async function issueCredential(
       hash(secret),
       epoch,
       credential.expiresAt,
+      credential.networks ?? [],
     ],
   );
   return { id, token: `${token}_${tenant.slice(4)}.${id.slice(4)}.${secret}` };
@@ -99,28 +106,53 @@ export interface Grant {
   readonly context: Omit<TenantContext, 'requestId'>;
   readonly expiresAtMs: number;
   readonly overrides: LimitOverrides;
+  /** Null for what may be used everywhere. */
+  readonly guard: NetworkGuard | null;
+  /** When it was last used, as it was stored when this was read. */
+  readonly use: { readonly credentialUuid: string; readonly lastUsedAt: Date | null };
+}
+
+/** What a bearer token names, and what proves that it may: a secret of ours, or what we signed. */
+export type BearerParts = TokenParts | AccessTokenParts;
+
+/** The session that an access token was signed for. */
+export interface AccessTokenParts extends Omit<TokenParts, 'secret'> {
+  readonly claims: VerifiedAccess;
 }
 
 /**
- * Returns the tenant context that a bearer token stands for. Unknown, malformed, expired and revoked tokens, and those of
- * a deactivated user, are all the same UNAUTHENTICATED; a closed tenant is TENANT_SUSPENDED. Reads the database each
- * time; `newCredentialCache` does the same without.
+ * Returns the tenant context that a bearer token stands for. Unknown, malformed, expired and revoked tokens, those of a
+ * deactivated user, and those used from where they may not, are all the same UNAUTHENTICATED; a closed tenant is
+ * TENANT_SUSPENDED. Reads the database each time; `newCredentialCache` does the same without.
  */
 export async function authenticate(
   databases: Databases,
   token: string,
   origin: RequestOrigin & { now: Date },
 ): Promise<TenantContext> {
-  const parts = bearerParts(token);
+  const parts = await readBearer(databases, token, origin.now);
   const place = await placeOf(databases, parts);
-  return contextOf(await readGrant({ databases, place, parts, now: origin.now }), origin);
+  const grant = await readGrant({ databases, place, parts, now: origin.now });
+  const tenant = contextOf(grant, origin);
+  noteUse(databases, grant, origin.now);
+  return tenant;
 }
 
 /** Returns the parts of a token that may stand for a caller; any other text is UNAUTHENTICATED. */
-export function bearerParts(token: string): TokenParts {
+function bearerParts(token: string): TokenParts {
   const parts = parseToken(token);
   if (parts === null || parts.kind === 'sign_in_link') fail('UNAUTHENTICATED', 'not a bearer token of ours');
   return parts;
+}
+
+/**
+ * Returns the parts of a bearer token: one of ours, or an access token, whose signature and time are checked here; any
+ * other text is UNAUTHENTICATED. What it names is looked up by `readGrant`.
+ */
+export async function readBearer(databases: Pick<Databases, 'keys'>, token: string, now: Date): Promise<BearerParts> {
+  if (!isJwt(token)) return bearerParts(token);
+  const claims = await verifyAccessToken(databases.keys, token, now);
+  return { kind: 'session', tenant: claims.tenant, credentialUuid: uuidOf('ses', claims.session), claims };
 }
 
 /** Returns where a token's tenant lives; one that does not exist is UNAUTHENTICATED, as if the credential did not. */
@@ -133,7 +165,7 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
   const anonymous = anonymousIn(place);
   const tenant = { ...anonymous, requestId: '' };
   const row = await inTenantOnce({ tenant, databases }, (tx) => readCredential(tx, parts));
-  const usable = row !== null && sameSecret(row.secret_hash, parts.secret) && isAlive(row, now);
+  const usable = row !== null && isProven(parts, row) && isAlive(row, now);
   if (!usable) fail('UNAUTHENTICATED', 'the credential is unknown, expired or revoked');
   requireOpen(row.state);
   const context = {
@@ -146,13 +178,40 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
     epoch: row.epoch,
     client: row.client,
   };
-  const overrides = { tenant: row.tenant_limits, client: row.client_limits };
-  return { context, expiresAtMs: row.expires_at.getTime(), overrides };
+  const id = idOf(CREDENTIAL_KINDS[parts.kind].id, parts.credentialUuid);
+  return {
+    context,
+    expiresAtMs: Math.min(row.expires_at.getTime(), 'claims' in parts ? parts.claims.expiresAtMs : Infinity),
+    overrides: { tenant: row.tenant_limits, client: row.client_limits },
+    guard: newNetworkGuard({ databases, tenant: context, id, networks: row.allowed_networks }),
+    use: { credentialUuid: parts.credentialUuid, lastUsedAt: row.last_used_at },
+  };
 }
 
-/** Returns the context of one request under a grant. */
-export function contextOf({ context }: Grant, origin: RequestOrigin): TenantContext {
+/** Returns the context of one request under a grant; from where its credential may not be used it is UNAUTHENTICATED. */
+export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { readonly now: Date }): TenantContext {
+  if (guard !== null) guard.admit(origin);
   return { ...context, actor: actorAt(context.actor, origin), requestId: origin.requestId };
+}
+
+/** A use is written down at most once in this time. */
+const USE_NOTED_MS = 60_000;
+const MAX_NOTED = 20_000;
+const noted = new LRUCache<string, number>({ max: MAX_NOTED });
+
+/**
+ * Writes down, at most once a minute, that a credential was used. Nobody waits for it, no cache is dropped for it, and
+ * where it fails the next use is written down.
+ */
+export function noteUse(databases: Databases, { context, use }: Grant, now: Date): void {
+  const { credentialUuid: uuid, lastUsedAt } = use;
+  const nowMs = now.getTime();
+  const lastMs = Math.max(lastUsedAt?.getTime() ?? 0, noted.get(uuid) ?? 0);
+  if (nowMs - lastMs < USE_NOTED_MS) return;
+  noted.set(uuid, nowMs);
+  const text = 'update credentials set last_used_at = $2 where id = $1 and (last_used_at is null or last_used_at < $2)';
+  const scope = { databases, tenant: { ...context, requestId: '' } };
+  void outsideTrace(() => inTenantOnce(scope, (tx) => tx.query(text, [uuid, now]))).catch(() => noted.delete(uuid));
 }
 
 /** Where a grant's actor was last seen. */
@@ -171,7 +230,7 @@ function actorAt(actor: Actor, { ip, ua }: RequestOrigin): Actor {
 export interface GrantRequest {
   readonly databases: Databases;
   readonly place: TenantPlace;
-  readonly parts: TokenParts;
+  readonly parts: BearerParts;
   readonly now: Date;
 }
 
@@ -216,6 +275,9 @@ interface CredentialRow {
   readonly user_active: boolean | null;
   readonly expires_at: Date;
   readonly revoked_at: Date | null;
+  readonly last_used_at: Date | null;
+  readonly allowed_networks: string[];
+  readonly tenant_epoch: number;
   readonly scopes: string[];
   readonly tier: Tier;
   readonly state: TenantState;
@@ -223,10 +285,13 @@ interface CredentialRow {
   readonly client_limits: unknown;
 }
 
-async function readCredential(tx: Pick<TenantTransaction, 'query'>, parts: TokenParts): Promise<CredentialRow | null> {
+async function readCredential(
+  tx: Pick<TenantTransaction, 'query'>,
+  parts: Pick<TokenParts, 'kind' | 'credentialUuid'>,
+): Promise<CredentialRow | null> {
   const [row] = await tx.query<CredentialRow>(
-    `select c.user_id, c.client, c.secret_hash, c.epoch, c.expires_at, c.revoked_at, t.tier, t.state,
-            u.epoch as user_epoch, u.active as user_active,
+    `select c.user_id, c.client, c.secret_hash, c.epoch, c.expires_at, c.revoked_at, c.last_used_at,
+            c.allowed_networks, t.tier, t.state, t.epoch as tenant_epoch, u.epoch as user_epoch, u.active as user_active,
             case when c.kind = 'session' then array(
               select distinct unnest(r.scopes) from roles r where r.id in (
                 select role_id from user_roles where user_id = c.user_id
@@ -246,7 +311,15 @@ function isAlive(row: CredentialRow, now: Date): boolean {
   return row.revoked_at === null && row.expires_at > now && userAlive;
 }
 
-function actorOf(parts: TokenParts, row: CredentialRow): Actor {
+/** What we signed counts in the epochs that it was signed in alone. */
+function isProven(parts: BearerParts, row: CredentialRow): boolean {
+  if (!('claims' in parts)) return sameSecret(row.secret_hash, parts.secret);
+  const { user, userEpoch, tenantEpoch } = parts.claims;
+  const isHers = row.user_id !== null && idOf('usr', row.user_id) === user;
+  return isHers && row.user_epoch === userEpoch && row.tenant_epoch === tenantEpoch;
+}
+
+function actorOf(parts: Pick<TokenParts, 'kind' | 'credentialUuid'>, row: CredentialRow): Actor {
   const origin = { ip: null, ua: null };
   if (parts.kind === 'session' && row.user_id !== null)
     return { type: 'user', id: idOf('usr', row.user_id), ...origin };

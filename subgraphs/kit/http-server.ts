@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Config } from '#schema/config.ts';
 import { asTenonError, TenonError } from '#schema/errors.ts';
+import { trustedProxiesOf } from './caller-address.ts';
 import { originOf, sendError } from './mount-routes.ts';
 import type { Platform } from './request-context.ts';
 
@@ -23,6 +24,8 @@ export function newHttpServer({ config }: Platform, frontDoor: FrontDoor = () =>
         (req, res) => void (frontDoor(req, res) || handler(req, res)),
       ),
     routerOptions: { maxParamLength: 256 },
+    // Lock-outs and audit events speak of the caller's address, not of the balancer's.
+    trustProxy: trustedProxiesOf(config),
     forceCloseConnections: 'idle',
     // While it closes, what comes on a connection that is there already is answered, and is its last.
     return503OnClosing: false,

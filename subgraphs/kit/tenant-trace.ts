@@ -1,4 +1,4 @@
-import { context, propagation, trace } from '@opentelemetry/api';
+import { context, propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { TenantContext } from '#schema/tenant-context.ts';
 
 /** The span attributes that tell whose work a span is. */
@@ -25,4 +25,9 @@ export function injectTrace<T extends object>(headers: T): T & { readonly tracep
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return carrier.traceparent === undefined ? headers : { ...headers, traceparent: carrier.traceparent };
+}
+
+/** Does work that nobody waits for; what it does is no part of the request that gave rise to it. */
+export function outsideTrace<T>(work: () => T): T {
+  return context.with(ROOT_CONTEXT, work);
 }

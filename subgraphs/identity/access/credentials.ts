@@ -2,14 +2,18 @@ import { CREDENTIAL_KINDS, issueCredential, type NewCredential } from '#kit/cred
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
-import { idOf, uuidOrNull } from '#schema/ids.ts';
-import type { CreateApiKeyInput, CreateScimTokenInput } from '../inputs.ts';
+import { idOf, uuidOf, uuidOrNull } from '#schema/ids.ts';
+import { readNetworks } from '#kit/network-list.ts';
+import type { CreateApiKeyInput } from '../inputs.ts';
+import type { RotateApiKeyInput, SetAllowedNetworksInput } from './inputs.ts';
 import { Credential, type User } from '../model.ts';
-import { heldScopes, rolesOf, rolesOfGroups } from './roles.ts';
+import { heldScopes, rolesOf } from './roles.ts';
 import { findUsers, requireUser } from '../service.ts';
 
-const DAY_MS = 24 * 3_600_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 /** A credential and its token, which is shown this once. */
 export interface IssuedCredential {
@@ -55,21 +59,51 @@ export async function listMachineCredentials(ctx: RequestContext): Promise<Crede
 export async function createApiKey(ctx: RequestContext, input: CreateApiKeyInput): Promise<IssuedCredential> {
   const { name, client, userId = null } = input;
   const scopes = heldScopes(ctx, input.scopes);
-  return issue(ctx, { kind: 'api_key', name, client, scopes, userId, expiresAt: inDays(ctx, input.expiresInDays) });
+  const networks = readNetworks(input.allowedNetworks ?? []);
+  const expiresAt = inDays(ctx, input.expiresInDays);
+  return issue(ctx, { kind: 'api_key', name, client, scopes, networks, userId, expiresAt });
 }
 
 /**
- * Issues a token for an identity provider. It can put anybody into any group, so whoever makes it must hold all that the
- * groups carry (FORBIDDEN otherwise).
+ * Issues a key in place of another one, with the same client, rights, networks and owner; the old one works on for the
+ * hours of grace, never longer than it would have. Whoever rotates a key is handed its rights, so she must hold them
+ * (FORBIDDEN). A key that has ended, or was rotated before, is CONFLICT.
  */
-export async function createScimToken(ctx: RequestContext, input: CreateScimTokenInput): Promise<IssuedCredential> {
-  for (const role of await rolesOfGroups(ctx)) heldScopes(ctx, role.scopes);
-  return issue(ctx, {
-    kind: 'scim_token',
-    name: input.name,
-    userId: null,
-    scopes: ['scim'],
-    expiresAt: inDays(ctx, input.expiresInDays),
+export async function rotateApiKey(ctx: RequestContext, input: RotateApiKeyInput): Promise<IssuedCredential> {
+  return inTenant(ctx, async (tx) => {
+    const { client, uuid, old } = await rotatable(tx, ctx, input.credentialId);
+    const scopes = heldScopes(ctx, old.scopes);
+    const { name, userId, allowedNetworks: networks } = old;
+    const expiresAt = inDays(ctx, input.expiresInDays);
+    const wanted: NewCredential = { kind: 'api_key', name, client, scopes, networks, userId, expiresAt };
+    const { id, token } = await issueCredential(tx, ctx.tenant.tenant, wanted);
+    const ends = new Date(ctx.clock().getTime() + input.graceHours * HOUR_MS);
+    const replaced = await tx.query(
+      `update credentials set replaced_by = $2, expires_at = least(expires_at, $3)
+        where id = $1 and replaced_by is null and revoked_at is null returning id`,
+      [uuid, uuidOf('key', id), ends],
+    );
+    if (replaced.length === 0) fail('CONFLICT', 'the key was rotated or revoked at the same moment');
+    const credential = await requireCredential(tx, uuidOf('key', id));
+    const context = { replaces: input.credentialId, old_expires_at: ends.toISOString() };
+    await auditCredential(tx, ctx, { action: 'api_key.rotate', credential, context });
+    return { credential, token };
+  });
+}
+
+/** Says where an API key may be used from now on; what is no key here is NOT_FOUND, no network BAD_USER_INPUT. */
+export async function setAllowedNetworks(ctx: RequestContext, input: SetAllowedNetworksInput): Promise<Credential> {
+  const networks = readNetworks(input.allowedNetworks);
+  const uuid = uuidOf('key', input.credentialId);
+  return inTenant(ctx, async (tx) => {
+    const changed = await tx.query(
+      'update credentials set allowed_networks = $2 where id = $1 and allowed_networks is distinct from $2 returning id',
+      [uuid, networks],
+    );
+    const credential = await requireCredential(tx, uuid);
+    const context = { allowed_networks: networks };
+    if (changed.length > 0) await auditCredential(tx, ctx, { action: 'api_key.set_networks', credential, context });
+    return credential;
   });
 }
 
@@ -115,15 +149,40 @@ async function requireCredential(tx: Pick<TenantTransaction, 'manager'>, uuid: s
   return (await tx.manager.findOneBy(Credential, { uuid })) ?? fail('NOT_FOUND', 'no such credential in this tenant');
 }
 
+/** Returns a key that may be rotated, as it is now. */
+async function rotatable(
+  tx: TenantTransaction,
+  ctx: RequestContext,
+  id: string,
+): Promise<{ uuid: string; old: Credential; client: string }> {
+  const uuid = uuidOf('key', id);
+  const old = await requireCredential(tx, uuid);
+  const isOver = old.revokedAt !== null || old.expiresAt <= ctx.clock() || old.client === null;
+  if (isOver) fail('CONFLICT', 'the key has ended', { hint: 'This key has ended; create a new one.' });
+  const [row] = await tx.query('select id from credentials where id = $1 and replaced_by is not null', [uuid]);
+  if (row !== undefined) fail('CONFLICT', 'the key was rotated before', { hint: 'This key was rotated before.' });
+  return { uuid, old, client: old.client ?? '' };
+}
+
+interface CredentialNote {
+  readonly action: string;
+  readonly credential: Credential;
+  readonly context?: Readonly<Record<string, JsonValue>>;
+}
+
 async function auditCredential(
   tx: TenantTransaction,
   ctx: RequestContext,
-  { action, credential }: { action: string; credential: Credential },
+  { action, credential, context }: CredentialNote,
 ): Promise<void> {
   await appendAudit(tx, ctx, {
     action,
     resource: { type: credential.kind, id: credentialId(credential), name: credential.name },
-    context: { scopes: credential.scopes, ...(credential.userId === null ? {} : { user: credential.userId }) },
+    context: {
+      scopes: credential.scopes,
+      ...(credential.userId === null ? {} : { user: credential.userId }),
+      ...context,
+    },
   });
 }
 

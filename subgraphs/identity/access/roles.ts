@@ -5,6 +5,7 @@ import { fail } from '#schema/errors.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { isScope, type Scope } from '#schema/scopes.ts';
 import type { CreateRoleInput, GroupRoleInput, UserRoleInput } from '../inputs.ts';
+import type { UpdateRoleInput } from './inputs.ts';
 import { Group, Role, type User } from '../model.ts';
 import { requireUser } from '../service.ts';
 
@@ -46,6 +47,46 @@ export async function createRole(ctx: RequestContext, input: CreateRoleInput): P
       context: { scopes: role.scopes },
     });
     return requireRole(tx, role.id);
+  });
+}
+
+/**
+ * Changes the name or the rights of a role; whoever holds it has the new rights from her next request on. Nobody adds a
+ * right that she does not hold herself (FORBIDDEN), and a built-in role stays as it is (CONFLICT).
+ */
+export async function updateRole(ctx: RequestContext, input: UpdateRoleInput): Promise<Role> {
+  return inTenant(ctx, async (tx) => {
+    const role = await requireOwnRole(tx, input.roleId);
+    const name = input.name ?? role.name;
+    const scopes = input.scopes ?? role.scopes;
+    const [added, kept] = [scopes.filter(isNew(role)), scopes.filter((scope) => !isNew(role)(scope)).filter(isScope)];
+    const next = [...new Set([...kept, ...heldScopes(ctx, added)])];
+    await tx.manager.update(Role, { id: role.id }, { name, scopes: next });
+    await appendAudit(tx, ctx, {
+      action: 'role.update',
+      resource: { type: 'role', id: role.id, name },
+      context: { scopes: next, before: { name: role.name, scopes: role.scopes } },
+    });
+    return requireRole(tx, role.id);
+  });
+}
+
+/** Deletes a role and every grant of it; a built-in role, and one that a connection gives out, is CONFLICT. */
+export async function deleteRole(ctx: RequestContext, id: string): Promise<string> {
+  return inTenant(ctx, async (tx) => {
+    const role = await requireOwnRole(tx, id);
+    const used = await tx.query('select id from identity_connections where default_role_id = $1 limit 1', [
+      uuidOf('rol', id),
+    ]);
+    if (used.length > 0)
+      fail('CONFLICT', 'a connection gives the role out', { hint: 'A connection gives this role to new people.' });
+    await tx.manager.delete(Role, { id: role.id });
+    await appendAudit(tx, ctx, {
+      action: 'role.delete',
+      resource: { type: 'role', id: role.id, name: role.name },
+      context: { scopes: role.scopes },
+    });
+    return role.id;
   });
 }
 
@@ -106,6 +147,20 @@ export function heldScopes(ctx: RequestContext, scopes: readonly string[]): Scop
 
 async function requireRole(tx: Pick<TenantTransaction, 'manager'>, id: string): Promise<Role> {
   return (await tx.manager.findOneBy(Role, { id })) ?? fail('NOT_FOUND', 'no such role in this tenant');
+}
+
+/** The row is locked, so that two changes at the same moment come one after the other. */
+async function requireOwnRole(tx: TenantTransaction, id: string): Promise<Role> {
+  const role = await requireRole(tx, id);
+  await tx.query('select id from roles where id = $1 for update', [uuidOf('rol', role.id)]);
+  if (role.builtIn)
+    fail('CONFLICT', 'a built-in role', { hint: 'The roles that a tenant starts with stay as they are.' });
+  return requireRole(tx, id);
+}
+
+function isNew(role: Role): (scope: string) => boolean {
+  const known: ReadonlySet<string> = new Set(role.scopes);
+  return (scope) => !known.has(scope);
 }
 
 function keysOf(input: UserRoleInput): string[] {
