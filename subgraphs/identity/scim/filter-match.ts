@@ -54,6 +54,7 @@ function compare(actual: unknown, comparison: Extract<Filter, { kind: 'compare' 
   const { target, operator, value: wanted } = comparison;
   if (operator === 'ne') return !compare(actual, { ...comparison, operator: 'eq' });
   if (typeof wanted === 'boolean') return actual === wanted;
+  if (typeof wanted === 'number') return typeof actual === 'number' && holds(operator, actual - wanted);
   if (typeof actual !== 'string') return false;
   const attribute = target.sub ?? target.attribute;
   if (attribute.type === 'dateTime') return holds(operator, Date.parse(actual) - Date.parse(wanted));

@@ -6,8 +6,9 @@ import type { Attribute, AttributeReference } from './schema.ts';
 import { keysOf, pathOf } from './schema.ts';
 
 /** A typed SQL expression that holds one attribute; `id` is a uuid column whose public form carries the prefix. */
-type ScalarColumn =
-  | { readonly kind: 'boolean' | 'timestamp'; readonly expression: string }
+export type ScalarColumn =
+  | { readonly kind: 'boolean'; readonly expression: string }
+  | { readonly kind: 'timestamp'; readonly expression: string }
   /** `folded` is a stored column with the lower-cased text: under row security only a plain column can use its index. */
   | { readonly kind: 'text'; readonly expression: string; readonly folded?: string }
   | { readonly kind: 'id'; readonly expression: string; readonly prefix: IdPrefix };
@@ -110,7 +111,11 @@ function compileElement(target: AttributeReference, scope: Scope, term: Filter):
   return `exists (select 1 from ${source} ${column === undefined ? 'where' : 'and'} (${condition}))`;
 }
 
-function columnOf(target: AttributeReference, { columns }: FilterColumns): ScalarColumn | RowsColumn | undefined {
+/** Returns the column of an attribute, or of the whole where it is multi-valued; undefined where it stands in the document. */
+export function columnOf(
+  target: AttributeReference,
+  { columns }: FilterColumns,
+): ScalarColumn | RowsColumn | undefined {
   const { sub: _, ...whole } = target;
   const path = pathOf(target.attribute.multiValued ? whole : target);
   return Object.hasOwn(columns, path) ? columns[path] : undefined;
@@ -179,9 +184,19 @@ function compileComparison(operand: Operand, comparison: Comparison, { bind }: B
   if (attribute.type === 'dateTime') {
     return `${left}${isText ? '::timestamptz' : ''} ${signOf(operator)} ${bind(value)}::timestamptz`;
   }
+  if (typeof value === 'number') {
+    return operand.kind === 'document'
+      ? `${numberIn(operand)} ${signOf(operator)} ${bind(value)}::numeric`
+      : unsearchable(target);
+  }
   if (attribute.type !== 'boolean') return compileText(operand, { attribute, operator, value: String(value) }, bind);
   const right = isText ? `${bind(String(value))}::text` : `${bind(value)}::boolean`;
   return `${left} ${signOf(operator)} ${right}`;
+}
+
+/** Anything else that stands there has no number; without the guard the cast would fail the whole query. */
+function numberIn({ json, expression }: Extract<Operand, { kind: 'document' }>): string {
+  return `(case jsonb_typeof(${json}) when 'number' then ${expression}::numeric end)`;
 }
 
 interface TextComparison {

@@ -1,14 +1,14 @@
 import { fail } from '#schema/errors.ts';
 import { attributeNamed, findAttribute, findSchema, pathOf, valueOf } from './schema.ts';
 import type { AttributeReference, ResourceType, Schema } from './schema.ts';
-import { isStorable } from './value.ts';
+import { instantOf, isStorable, numberOf } from './value.ts';
 
 /** The comparing operators of RFC 7644 section 3.4.2.2. */
 export type CompareOperator = 'eq' | 'ne' | 'co' | 'sw' | 'ew' | 'gt' | 'ge' | 'lt' | 'le';
 
 /**
  * A filter whose names are resolved and whose literals have the type of their attribute: a boolean for boolean
- * attributes, an ISO 8601 instant in UTC for dateTime, text for the rest. `element` holds for a resource where one
+ * attributes, a number for numbers, an ISO 8601 instant in UTC for dateTime, text for the rest. `element` holds for a resource where one
  * element of a multi-valued attribute fulfils `term`; the targets inside are sub-attributes of that attribute.
  */
 export type Filter =
@@ -19,7 +19,7 @@ export type Filter =
       readonly kind: 'compare';
       readonly target: AttributeReference;
       readonly operator: CompareOperator;
-      readonly value: string | boolean;
+      readonly value: string | number | boolean;
     }
   | { readonly kind: 'element'; readonly target: AttributeReference; readonly term: Filter };
 
@@ -34,7 +34,7 @@ export const FILTER_LIMITS = { characters: 4096, depth: 32, terms: 64 } as const
 /**
  * Parses a filter of RFC 7644 section 3.4.2.2, and the form `emails[type eq "work"].value eq "x"` that Entra sends.
  * Hostile input enters here. A fault, an unknown attribute or a passed bound is INVALID_FILTER, so that a filter
- * nobody understands never turns into an unfiltered answer. Takes time linear in the length.
+ * nobody understands never turns into an unfiltered answer; an attribute that is never shown is SENSITIVE. Takes time linear in the length.
  */
 export function parseFilter(text: string, type: ResourceType): Filter {
   const cursor = open(text, type, 'INVALID_FILTER');
@@ -78,9 +78,9 @@ interface Cursor {
 }
 
 const COMPARE_OPERATORS: ReadonlySet<string> = new Set(['eq', 'ne', 'co', 'sw', 'ew', 'gt', 'ge', 'lt', 'le']);
+const TEXT_OPERATORS: ReadonlySet<string> = new Set(['co', 'sw', 'ew']);
 const NAME_CHARACTER = /[A-Za-z0-9_$:.-]/;
 const LITERAL_END = /[\s()[\]]/;
-const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/i;
 
 function open(text: string, type: ResourceType, code: Cursor['code']): Cursor {
   const cursor: Cursor = { text, type, code, position: 0, depth: 0, terms: 0 };
@@ -188,7 +188,7 @@ function readSubAttribute(cursor: Cursor): AttributeReference {
 
 function readComparison(cursor: Cursor, target: AttributeReference): Filter {
   if (++cursor.terms > FILTER_LIMITS.terms) refuse(cursor, `At most ${FILTER_LIMITS.terms} comparisons are taken.`);
-  if (target.attribute.returned === 'never') refuse(cursor, `"${pathOf(target)}" cannot be searched.`);
+  if (target.attribute.returned === 'never') fail('SENSITIVE', `SCIM filter over ${pathOf(target)}`);
   expect(cursor, ' ');
   skipSpaces(cursor);
   const operator = readName(cursor).toLowerCase();
@@ -216,7 +216,7 @@ function comparable(cursor: Cursor, target: AttributeReference): AttributeRefere
 interface RawComparison {
   readonly target: AttributeReference;
   readonly operator: CompareOperator;
-  readonly value: string | boolean | null;
+  readonly value: string | number | boolean | null;
 }
 
 function bind(cursor: Cursor, { target, operator, value }: RawComparison): Filter {
@@ -229,36 +229,37 @@ function bind(cursor: Cursor, { target, operator, value }: RawComparison): Filte
 }
 
 /** Gives the literal the type of its attribute and refuses operators that the type does not know. */
-function typed(cursor: Cursor, { target, operator, value }: RawComparison): string | boolean {
-  const { type, name } = target.sub ?? target.attribute;
-  if (type === 'boolean') {
-    if (operator !== 'eq' && operator !== 'ne') refuse(cursor, `"${name}" can only be compared with eq and ne.`);
-    const text = String(value).toLowerCase();
-    return text === 'true' || text === 'false'
-      ? text === 'true'
-      : refuse(cursor, `"${name}" is compared with true or false.`);
-  }
+function typed(cursor: Cursor, comparison: RawComparison): string | number | boolean {
+  const { type, name } = comparison.target.sub ?? comparison.target.attribute;
+  if (type === 'boolean') return typedBoolean(cursor, name, comparison);
+  const { operator, value } = comparison;
+  const isNumber = type === 'integer' || type === 'decimal';
+  if ((isNumber || type === 'dateTime') && TEXT_OPERATORS.has(operator)) refuse(cursor, `"${name}" is no text.`);
+  if (isNumber) return numberOf(value) ?? refuse(cursor, `"${name}" is compared with a number.`);
   if (typeof value !== 'string') return refuse(cursor, `"${name}" is compared with text in double quotes.`);
   if (type !== 'dateTime') return value;
-  if (operator === 'co' || operator === 'sw' || operator === 'ew') refuse(cursor, `"${name}" is no text.`);
-  return instant(cursor, value);
+  return instantOf(value) ?? refuse(cursor, 'A date and time such as "2026-01-31T12:00:00Z" is expected.');
 }
 
-function instant(cursor: Cursor, text: string): string {
-  const ms = DATE_TIME.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) refuse(cursor, 'A date and time such as "2026-01-31T12:00:00Z" is expected.');
-  return new Date(ms).toISOString();
+function typedBoolean(cursor: Cursor, name: string, { operator, value }: RawComparison): boolean {
+  if (operator !== 'eq' && operator !== 'ne') refuse(cursor, `"${name}" can only be compared with eq and ne.`);
+  const text = String(value).toLowerCase();
+  return text === 'true' || text === 'false'
+    ? text === 'true'
+    : refuse(cursor, `"${name}" is compared with true or false.`);
 }
 
-function readLiteral(cursor: Cursor): string | boolean | null {
+function readLiteral(cursor: Cursor): string | number | boolean | null {
   if (peek(cursor) === '"') return readString(cursor);
   const start = cursor.position;
   while (cursor.position < cursor.text.length && !LITERAL_END.test(peek(cursor))) cursor.position++;
   const word = cursor.text.slice(start, cursor.position).toLowerCase();
   if (word === 'true' || word === 'false') return word === 'true';
   if (word === 'null') return null;
+  const number = numberOf(word);
+  if (number !== undefined) return number;
   cursor.position = start;
-  return refuse(cursor, 'A value is expected: text in double quotes, true, false or null.');
+  return refuse(cursor, 'A value is expected: text in double quotes, a number, true, false or null.');
 }
 
 function readString(cursor: Cursor): string {

@@ -3,8 +3,8 @@ import type { Filter } from './filter.ts';
 import { applyStep, resultOf } from './patch.ts';
 import type { PatchDraft, PatchResult } from './patch.ts';
 import { stepsOf } from './patch-steps.ts';
-import type { PatchOperation, PatchStep, Profile } from './patch-steps.ts';
-import { GROUP, pathOf } from './schema.ts';
+import type { PatchContext, PatchOperation, PatchStep } from './patch-steps.ts';
+import { pathOf } from './schema.ts';
 import type { ScimObject } from './schema.ts';
 import { VALUE_LIMITS, isObject, isStorable, listOf, memberOf, refuse } from './value.ts';
 
@@ -29,14 +29,14 @@ export interface GroupPatchResult extends PatchResult {
 export function applyGroupPatch(
   group: ScimObject,
   operations: readonly PatchOperation[],
-  profile: Profile,
+  context: PatchContext,
 ): GroupPatchResult {
-  const { steps, ignored } = stepsOf(operations, { type: GROUP, profile });
+  const { steps, ignored } = stepsOf(operations, context);
   const delta: MemberDelta = { add: new Set(), remove: new Set(), replace: undefined };
   let draft: PatchDraft = { resource: group, ignored };
   for (const step of steps) {
     if (step.target.attribute.name === 'members') changeMembers(delta, step);
-    else draft = applyStep(draft, step, profile);
+    else draft = applyStep(draft, step, context.profile);
   }
   return {
     ...resultOf(group, draft),

@@ -4,24 +4,29 @@ import type { RequestContext } from '#kit/request-context.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf } from '#schema/ids.ts';
+import { noteReplacement } from '../security-events/replacement.ts';
 import { applyGroupPatch } from './group-patch.ts';
+import { requireGroupWriter } from './attribute-writer.ts';
+import { noteChange } from './exchange.ts';
 import { changeMembers, membersOf, type MemberChange } from './members.ts';
-import { readPage, type ResourceSource } from './page.ts';
-import { resultOf } from './patch.ts';
+import { receivedPatch, receivedResource } from './normaliser.ts';
+import { etagOf, isUnchanged, requirePreconditions, type Preconditions } from './etag.ts';
+import type { ListedKind, Showing } from './list.ts';
+import type { ResourceSource } from './page.ts';
+import { requireUnchangedImmutables, resultOf } from './patch.ts';
 import { readOperations } from './patch-steps.ts';
-import { SCIM_PROFILE } from './profile.ts';
-import type { ListQuery } from './request.ts';
-import { isWanted, listResponse, readGroup, renderGroup, type ResourceLink, type ResourceView } from './resource.ts';
-import { GROUP, type ScimObject } from './schema.ts';
-import type { ResourceChange } from './users.ts';
+import { profileOf } from './profile.ts';
+import type { ResourceAnswer, ResourceChange, ResourceReading } from './resource-answer.ts';
+import { isWanted, readGroup, renderGroup, type ResourceLink } from './resource.ts';
+import { resourceTypesOf } from './resource-types.ts';
+import type { ResourceType, ScimObject } from './schema.ts';
 import { refuse } from './value.ts';
 
 /** Of a displayName; the table's own bound. */
 const MAX_NAME_LENGTH = 320;
 
 const SOURCE: ResourceSource = {
-  type: GROUP,
-  select: 'g.id, g.display_name, g.external_id, g.resource, g.created_at, g.updated_at',
+  select: 'g.id, g.display_name, g.external_id, g.resource, g.version, g.created_at, g.updated_at, g.managed_by',
   from: 'groups g',
   key: 'g.id',
   columns: {
@@ -30,6 +35,8 @@ const SOURCE: ResourceSource = {
       id: { kind: 'id', expression: 'g.id', prefix: 'grp' },
       displayName: { kind: 'text', expression: 'g.display_name', folded: 'g.display_name_folded' },
       externalId: { kind: 'text', expression: 'g.external_id' },
+      'meta.resourceType': { kind: 'text', expression: `'Group'::text` },
+      'meta.version': { kind: 'text', expression: `('W/"' || g.version || '"')` },
       // Clients see milliseconds and compare with what they saw.
       'meta.created': { kind: 'timestamp', expression: `date_trunc('milliseconds', g.created_at)` },
       'meta.lastModified': { kind: 'timestamp', expression: `date_trunc('milliseconds', g.updated_at)` },
@@ -43,24 +50,40 @@ const SOURCE: ResourceSource = {
   },
 };
 
-/** Returns a page of the tenant's groups as a list response, in the order they were made. */
-export async function listScimGroups(ctx: RequestContext, query: ListQuery, view: ResourceView): Promise<ScimObject> {
+/** Groups as they are listed. */
+export const LISTED_GROUPS: ListedKind = {
+  name: 'Group',
+  source: SOURCE,
+  render: async (tx, ids, show) => {
+    const rows = await tx.query<GroupRow>(`select ${SOURCE.select} from ${SOURCE.from} where g.id = any($1::uuid[])`, [
+      ids,
+    ]);
+    const resources = await renderRows(tx, rows, show);
+    return new Map(rows.flatMap(({ id }, index) => (resources[index] ? [[id, resources[index]]] : [])));
+  },
+};
+
+/** Returns a group, or null where the client has this version already; none of that id in this tenant is NOT_FOUND. */
+export async function readScimGroup(
+  ctx: RequestContext,
+  id: string,
+  { view, conditions }: ResourceReading,
+): Promise<ResourceAnswer> {
   return inTenant(ctx, async (tx) => {
-    const { rows, totalResults } = await readPage<GroupRow>(tx, SOURCE, query);
-    return listResponse({ resources: await renderRows(tx, rows, view), totalResults, startIndex: query.startIndex });
+    const [types, row] = await Promise.all([resourceTypesOf(tx), findRow(tx, id)]);
+    requirePreconditions(row.version, { ifMatch: conditions.ifMatch });
+    if (isUnchanged(row.version, conditions)) return { id, resource: null, etag: etagOf(row.version) };
+    return answerOf(tx, row, { types, view });
   });
 }
 
-/** Returns a group; none of that id, or one of another tenant, is NOT_FOUND. */
-export async function readScimGroup(ctx: RequestContext, id: string, view: ResourceView): Promise<ScimObject> {
-  return inTenant(ctx, async (tx) => renderRow(tx, await findRow(tx, id), view));
-}
-
 /** Creates a group with its members and its audit event; a displayName that is taken, in whatever case, is UNIQUENESS. */
-export async function createScimGroup(ctx: RequestContext, { body, view }: ResourceChange): Promise<ScimObject> {
-  const { resource, memberIds = [] } = readGroup(body);
+export async function createScimGroup(ctx: RequestContext, { body, view }: ResourceChange): Promise<ResourceAnswer> {
   const id = uuidOf('grp', mintId('grp'));
   return inTenant(ctx, async (tx) => {
+    const types = await resourceTypesOf(tx);
+    requireGroupWriter(ctx, 'scim');
+    const { resource, memberIds = [] } = readGroup(receivedResource(ctx, body, { type: types.Group }), types.Group);
     await tx.query(
       'insert into groups (id, display_name, external_id, resource, created_at, updated_at) values ($1, $2, $3, $4, $5, $5)',
       [id, ...columnsOf(resource), ctx.clock()],
@@ -68,7 +91,7 @@ export async function createScimGroup(ctx: RequestContext, { body, view }: Resou
     const { added } = await changeMembers(tx, id, { add: new Set(memberIds), remove: new Set() });
     const row = await findRow(tx, idOf('grp', id));
     await auditGroup(tx, ctx, { action: 'group.provision', row, context: { members_added: added } });
-    return renderRow(tx, row, view);
+    return answerOf(tx, row, { types, view });
   });
 }
 
@@ -76,53 +99,53 @@ export async function createScimGroup(ctx: RequestContext, { body, view }: Resou
 export async function replaceScimGroup(
   ctx: RequestContext,
   id: string,
-  { body, view }: ResourceChange,
-): Promise<ScimObject> {
-  const { resource, memberIds } = readGroup(body);
+  { body, view, conditions }: ResourceChange,
+): Promise<ResourceAnswer> {
   return inTenant(ctx, async (tx) => {
-    await changeGroup(tx, ctx, {
-      id,
-      next: () => ({
-        document: { ...resource, id },
-        members: { ...UNCHANGED, replace: memberIds && new Set(memberIds) },
-      }),
-    });
-    return renderRow(tx, await findRow(tx, id), view);
+    const types = await resourceTypesOf(tx);
+    const next = (before: ScimObject) => {
+      const received = receivedResource(ctx, body, { type: types.Group, current: before });
+      const { resource, memberIds } = readGroup(received, types.Group);
+      const members = { ...UNCHANGED, replace: memberIds && new Set(memberIds) };
+      return { document: { ...resource, id }, members };
+    };
+    await noteReplacement(tx);
+    await changeGroup(tx, ctx, { id, conditions, type: types.Group, next });
+    return answerOf(tx, await findRow(tx, id), { types, view });
   });
 }
 
 /**
  * Applies a PATCH to a group, all of its operations or none (RFC 7644 section 3.5.2); members that the request does not
- * name are neither loaded nor touched. Returns the group where the caller wants to see it, else null.
+ * name are neither loaded nor touched. The answer holds the group where the caller wants to see it, else null.
  */
 export async function patchScimGroup(
   ctx: RequestContext,
   id: string,
-  { body, view }: ResourceChange,
-): Promise<ScimObject | null> {
-  const operations = readOperations(body);
+  { body, view, conditions }: ResourceChange,
+): Promise<ResourceAnswer> {
+  const profile = profileOf(ctx);
   return inTenant(ctx, async (tx) => {
-    await changeGroup(tx, ctx, {
-      id,
-      next: (before) => {
-        const {
-          resource,
-          membersAdd: add,
-          membersRemove: remove,
-          membersReplace: replace,
-        } = applyGroupPatch(before, operations, SCIM_PROFILE);
-        return { document: resource, members: { add, remove, replace } };
-      },
-    });
+    const types = await resourceTypesOf(tx);
+    const next = (before: ScimObject) => {
+      const operations = readOperations(receivedPatch(ctx, body, { type: types.Group, id }));
+      const patched = applyGroupPatch(before, operations, { type: types.Group, profile });
+      const { resource, membersAdd: add, membersRemove: remove, membersReplace: replace } = patched;
+      return { document: resource, members: { add, remove, replace } };
+    };
+    const version = await changeGroup(tx, ctx, { id, conditions, type: types.Group, next });
     // Section 3.5.2 asks for the resource only where the request names attributes; loading its members would cost more than the change.
-    return view.attributes === undefined ? null : renderRow(tx, await findRow(tx, id), view);
+    if (view.attributes === undefined) return { id, resource: null, etag: etagOf(version) };
+    return answerOf(tx, await findRow(tx, id), { types, view });
   });
 }
 
 /** Deletes a group; her members lose what they had through it. Again is NOT_FOUND. */
-export async function deleteScimGroup(ctx: RequestContext, id: string): Promise<void> {
+export async function deleteScimGroup(ctx: RequestContext, id: string, conditions: Preconditions): Promise<void> {
   await inTenant(ctx, async (tx) => {
     const row = await findRow(tx, id, 'for update');
+    requirePreconditions(row.version, conditions);
+    requireGroupWriter(ctx, row.managed_by);
     await tx.query('delete from groups where id = $1', [row.id]);
     await auditGroup(tx, ctx, { action: 'group.delete', row });
   });
@@ -135,8 +158,10 @@ interface GroupRow {
   readonly display_name: string;
   readonly external_id: string | null;
   readonly resource: ScimObject;
+  readonly version: number;
   readonly created_at: Date;
   readonly updated_at: Date;
+  readonly managed_by: string;
 }
 
 type Query = Pick<TenantTransaction, 'query'>;
@@ -150,23 +175,31 @@ async function findRow(tx: Query, id: string, lock: 'for update' | '' = ''): Pro
 
 interface GroupChange {
   readonly id: string;
+  readonly conditions: Preconditions;
+  readonly type: ResourceType;
   /** Returns what the group becomes; its row is locked meanwhile, so that changes at the same moment queue up. */
   readonly next: (before: ScimObject) => { readonly document: ScimObject; readonly members: MemberChange };
 }
 
-async function changeGroup(tx: Query, ctx: RequestContext, { id, next }: GroupChange): Promise<void> {
-  const row = await findRow(tx, id, 'for update');
+/** Returns the version that the group has then. */
+async function changeGroup(tx: Query, ctx: RequestContext, change: GroupChange): Promise<number> {
+  const row = await findRow(tx, change.id, 'for update');
+  requirePreconditions(row.version, change.conditions);
+  requireGroupWriter(ctx, row.managed_by);
   const before = documentOf(row);
-  const { document, members } = next(before);
+  const { document, members } = change.next(before);
+  requireUnchangedImmutables(change.type, before, document);
   const { changedAttributes } = resultOf(before, { resource: document, ignored: [] });
   const { added, removed } = await changeMembers(tx, row.id, members);
-  if (changedAttributes.length === 0 && added === 0 && removed === 0) return;
+  if (changedAttributes.length === 0 && added === 0 && removed === 0) return row.version;
+  const version = row.version + 1;
   await tx.query(
-    'update groups set display_name = $2, external_id = $3, resource = $4, version = version + 1, updated_at = $5 where id = $1',
-    [row.id, ...columnsOf(document), ctx.clock()],
+    'update groups set display_name = $2, external_id = $3, resource = $4, version = $5, updated_at = $6 where id = $1',
+    [row.id, ...columnsOf(document), version, ctx.clock()],
   );
   const context = { attributes: [...changedAttributes], members_added: added, members_removed: removed };
   await auditGroup(tx, ctx, { action: 'group.update', row, context });
+  return version;
 }
 
 function documentOf(row: GroupRow): ScimObject {
@@ -186,14 +219,15 @@ function columnsOf(document: ScimObject): unknown[] {
   return [displayName, typeof externalId === 'string' ? externalId : null, JSON.stringify(rest)];
 }
 
-async function renderRow(tx: Query, row: GroupRow, view: ResourceView): Promise<ScimObject> {
-  const [rendered] = await renderRows(tx, [row], view);
-  return rendered ?? fail('INTERNAL_SERVER_ERROR', 'a row renders to one resource');
+async function answerOf(tx: Query, row: GroupRow, show: Showing): Promise<ResourceAnswer> {
+  const [resource] = await renderRows(tx, [row], show);
+  if (resource === undefined) throw new Error('a row renders to one resource');
+  return { id: idOf('grp', row.id), resource, etag: etagOf(row.version) };
 }
 
-async function renderRows(tx: Query, rows: readonly GroupRow[], view: ResourceView): Promise<ScimObject[]> {
+async function renderRows(tx: Query, rows: readonly GroupRow[], { types, view }: Showing): Promise<ScimObject[]> {
   const ids = rows.map(({ id }) => id);
-  const members = isWanted(GROUP, 'members', view) ? await membersOf(tx, ids) : new Map<string, ResourceLink[]>();
+  const members = isWanted(types.Group, 'members', view) ? await membersOf(tx, ids) : new Map<string, ResourceLink[]>();
   return rows.map((row) => {
     const shown = members.get(row.id);
     const resource = {
@@ -201,8 +235,9 @@ async function renderRows(tx: Query, rows: readonly GroupRow[], view: ResourceVi
       resource: documentOf(row),
       createdAt: row.created_at,
       updatedAt: row.updated_at,
+      version: row.version,
     };
-    return renderGroup(shown === undefined ? resource : { ...resource, members: shown }, view);
+    return renderGroup(shown === undefined ? resource : { ...resource, members: shown }, view, types.Group);
   });
 }
 
@@ -213,9 +248,20 @@ interface GroupNote {
 }
 
 async function auditGroup(tx: Query, ctx: RequestContext, { action, row, context = {} }: GroupNote): Promise<void> {
+  const id = idOf('grp', row.id);
+  const read = noteChange(ctx, { action, resourceId: id, attributes: attributesIn(context) });
   await appendAudit(tx, ctx, {
     action,
-    resource: { type: 'group', id: idOf('grp', row.id), name: row.display_name },
-    context,
+    resource: { type: 'group', id, name: row.display_name },
+    context: { ...context, ...read },
   });
+}
+
+function attributesIn({
+  attributes,
+  members_added: added,
+  members_removed: removed,
+}: Record<string, JsonValue>): string[] {
+  const own = Array.isArray(attributes) ? attributes.filter((name) => typeof name === 'string') : [];
+  return Number(added ?? 0) + Number(removed ?? 0) > 0 ? [...own, 'members'] : own;
 }

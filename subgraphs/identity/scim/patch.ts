@@ -4,7 +4,7 @@ import { nextElements } from './patch-elements.ts';
 import { stepsOf } from './patch-steps.ts';
 import type { PatchContext, PatchOperation, PatchStep, Profile } from './patch-steps.ts';
 import { attributeNamed, pathOf, valueOf } from './schema.ts';
-import type { Attribute, AttributeReference, ScimObject, ScimValue } from './schema.ts';
+import type { Attribute, AttributeReference, ResourceType, ScimObject, ScimValue } from './schema.ts';
 import { isObject, readScalar, readValue, unwrapOne } from './value.ts';
 
 /** What a PATCH request makes of a resource. */
@@ -51,6 +51,17 @@ export function applyStep(draft: PatchDraft, step: PatchStep, profile: Profile):
   if (step.op === 'add' && step.value === null) return draft;
   const before = valueAt(draft.resource, step.target);
   return { ...draft, resource: write(draft.resource, step, nextValue(step, before, profile)) };
+}
+
+/** Refuses with MUTABILITY what changes or removes an immutable attribute that has a value (RFC 7643 section 2.2). */
+export function requireUnchangedImmutables(type: ResourceType, before: ScimObject, after: ScimObject): void {
+  for (const { id: extension, attributes } of type.extensions) {
+    for (const attribute of attributes.filter(({ mutability }) => mutability === 'immutable')) {
+      const target = { attribute, extension };
+      const value = valueAt(before, target);
+      if (value !== undefined && !isDeepStrictEqual(value, valueAt(after, target))) immutable(target);
+    }
+  }
 }
 
 /** Returns what a draft has become, compared with the resource it came from. */

@@ -1,5 +1,6 @@
 import { ERRORS, fail } from '#schema/errors.ts';
 import type { ErrorRow, TenonError } from '#schema/errors.ts';
+import { etagOf } from './etag.ts';
 import { readMemberIds } from './group-patch.ts';
 import { COMMON_ATTRIBUTES, GROUP, USER, attributeNamed, findAttribute, findSchema, pathOf } from './schema.ts';
 import type { Attribute, AttributeReference, ResourceType, ScimObject, ScimValue } from './schema.ts';
@@ -27,6 +28,7 @@ export interface ResourceRow {
   readonly resource: ScimObject;
   readonly createdAt: Date;
   readonly updatedAt: Date;
+  readonly version: number;
 }
 
 /** How a client asked to see resources (RFC 7644 section 3.9): the query parameters as they came. */
@@ -42,29 +44,37 @@ export interface ResourceView {
  * and readOnly attributes and the password are dropped; `schemas` is left to the rendering. A missing userName, a value
  * of the wrong type or size, or a name given twice is BAD_USER_INPUT; a body for another schema is BAD_REQUEST.
  */
-export function readUser(body: unknown): ScimObject {
-  return readResource(boundedBody(body), USER);
+export function readUser(body: unknown, type: ResourceType = USER): ScimObject {
+  return readResource(boundedBody(body), type);
 }
 
 /** Returns the group of a POST or PUT body, by the rules of readUser; more than 10,000 members are TOO_MANY. */
-export function readGroup(body: unknown): GroupInput {
+export function readGroup(body: unknown, type: ResourceType = GROUP): GroupInput {
   const message = boundedBody(body);
   const members = memberOf(message, 'members');
-  const { members: _, ...resource } = readResource(message, GROUP);
+  const { members: _, ...resource } = readResource(message, type);
   if (members === undefined || members === null) return { resource };
   return { resource, memberIds: [...new Set(readMemberIds(members))] };
 }
 
 /** Returns the representation of a user (RFC 7643 section 4.1); `groups` are those that she is in directly. */
-export function renderUser(row: ResourceRow & { groups?: readonly ResourceLink[] }, view: ResourceView): ScimObject {
+export function renderUser(
+  row: ResourceRow & { groups?: readonly ResourceLink[] },
+  view: ResourceView,
+  type: ResourceType = USER,
+): ScimObject {
   const groups = (row.groups ?? []).map((group) => link(group, { type: GROUP, relation: 'direct' }, view));
-  return render(row, { type: USER, view, extra: groups.length > 0 ? { groups } : {} });
+  return render(row, { type, view, extra: groups.length > 0 ? { groups } : {} });
 }
 
 /** Returns the representation of a group (RFC 7643 section 4.2); without `members` in the row it has no such key. */
-export function renderGroup(row: ResourceRow & { members?: readonly ResourceLink[] }, view: ResourceView): ScimObject {
+export function renderGroup(
+  row: ResourceRow & { members?: readonly ResourceLink[] },
+  view: ResourceView,
+  type: ResourceType = GROUP,
+): ScimObject {
   const members = row.members?.map((member) => link(member, { type: USER, relation: USER.name }, view));
-  return render(row, { type: GROUP, view, extra: members === undefined ? {} : { members } });
+  return render(row, { type, view, extra: members === undefined ? {} : { members } });
 }
 
 /** Tells whether the client wants to see an attribute, so that the caller need not load what is not shown. */
@@ -73,18 +83,27 @@ export function isWanted(type: ResourceType, name: string, view: ResourceView): 
   return target !== undefined && project(target, [], selectionOf(type, view)) !== undefined;
 }
 
-/** Returns a list response (RFC 7644 section 3.4.2); `startIndex` counts from 1. */
-export function listResponse(page: {
+/** A page of a list; where it stands is told by its index (RFC 7644) or by cursors (RFC 9865). */
+export interface ListPage {
   readonly resources: readonly ScimObject[];
   readonly totalResults: number;
-  readonly startIndex: number;
-}): ScimObject {
+  /** From 1. */
+  readonly startIndex?: number | undefined;
+  readonly nextCursor?: string | undefined;
+  readonly previousCursor?: string | undefined;
+}
+
+/** Returns a list response (RFC 7644 section 3.4.2). */
+export function listResponse({ resources, totalResults, ...place }: ListPage): ScimObject {
+  const { startIndex, nextCursor, previousCursor } = place;
   return {
     schemas: ['urn:ietf:params:scim:api:messages:2.0:ListResponse'],
-    totalResults: page.totalResults,
-    startIndex: page.startIndex,
-    itemsPerPage: page.resources.length,
-    Resources: [...page.resources],
+    totalResults,
+    ...(startIndex !== undefined && { startIndex }),
+    itemsPerPage: resources.length,
+    ...(nextCursor !== undefined && { nextCursor }),
+    ...(previousCursor !== undefined && { previousCursor }),
+    Resources: [...resources],
   };
 }
 
@@ -134,11 +153,15 @@ function readAttributes(body: Body, attributes: readonly Attribute[], prefix: st
     if (seen.has(attribute)) refuse(`"${prefix}${attribute.name}" is there twice.`);
     seen.add(attribute);
     // Members are bounded and read on their own, since they are stored as rows.
-    if (attribute.name === 'members' || attribute.mutability !== 'readWrite') continue;
+    if (attribute.name === 'members' || !isWritable(attribute)) continue;
     const read = readValue(attribute, value, `${prefix}${attribute.name}`);
     if (read !== undefined) resource[attribute.name] = read;
   }
   return resource;
+}
+
+function isWritable({ mutability }: Attribute): boolean {
+  return mutability === 'readWrite' || mutability === 'immutable';
 }
 
 function link(
@@ -157,12 +180,14 @@ interface Rendering {
   readonly extra: ScimObject;
 }
 
-function render({ id, resource, createdAt, updatedAt }: ResourceRow, { type, view, extra }: Rendering): ScimObject {
+function render(row: ResourceRow, { type, view, extra }: Rendering): ScimObject {
+  const { id, resource, createdAt, updatedAt, version } = row;
   const meta = {
     resourceType: type.name,
     created: createdAt.toISOString(),
     lastModified: updatedAt.toISOString(),
     location: `${view.baseUrl}${type.endpoint}/${id}`,
+    version: etagOf(version),
   };
   const selection = selectionOf(type, view);
   const core = [...COMMON_ATTRIBUTES, ...type.schema.attributes].map((attribute) => ({ attribute }));
@@ -222,10 +247,10 @@ function project(target: AttributeReference, value: ScimValue, { wanted, exclude
     names.has(path) || (extension !== undefined && names.has(extension));
   if (attribute.returned === 'always') return value;
   if (attribute.returned === 'never' || isNamed(excluded)) return undefined;
-  const isWhole = wanted === undefined || isNamed(wanted);
+  const isWhole = wanted === undefined ? attribute.returned !== 'request' : isNamed(wanted);
   const names = (attribute.subAttributes ?? [])
     .map((sub) => sub.name)
-    .filter((name) => (isWhole || wanted.has(`${path}.${name}`)) && !excluded.has(`${path}.${name}`));
+    .filter((name) => (isWhole || wanted?.has(`${path}.${name}`)) && !excluded.has(`${path}.${name}`));
   if (names.length === (attribute.subAttributes?.length ?? 0) && isWhole) return value;
   return names.length === 0 ? undefined : pick(value, names);
 }

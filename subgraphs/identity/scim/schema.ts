@@ -9,7 +9,7 @@ export type ScimValue = string | number | boolean | ScimObject | ScimValue[];
 /** One attribute of a schema, with the characteristics of RFC 7643 section 7. */
 export interface Attribute {
   readonly name: string;
-  readonly type: 'string' | 'boolean' | 'dateTime' | 'reference' | 'binary' | 'complex';
+  readonly type: 'string' | 'boolean' | 'decimal' | 'integer' | 'dateTime' | 'reference' | 'binary' | 'complex';
   readonly description: string;
   readonly multiValued: boolean;
   readonly required: boolean;
@@ -37,6 +37,8 @@ export interface ResourceType {
   readonly endpoint: '/Users' | '/Groups';
   readonly schema: Schema;
   readonly extensions: readonly Schema[];
+  /** URNs beside that of the schema behind which its attributes are found as well. */
+  readonly aliases?: readonly string[];
 }
 
 /** Where an attribute stands in a resource: below `extension` where that is set, and within `attribute` where `sub` is. */
@@ -220,9 +222,8 @@ export const GROUP: ResourceType = {
   extensions: [],
 };
 
-const INDEXES: ReadonlyMap<ResourceType, ReadonlyMap<string, AttributeReference>> = new Map(
-  [USER, GROUP].map((type) => [type, indexOf(type)]),
-);
+/** By type; those with the extensions of a tenant come and go. */
+const INDEXES = new WeakMap<ResourceType, ReadonlyMap<string, AttributeReference>>();
 
 /**
  * Returns the attribute that a name stands for, or undefined; case does not matter (RFC 7643 section 2.1). A name is
@@ -230,7 +231,9 @@ const INDEXES: ReadonlyMap<ResourceType, ReadonlyMap<string, AttributeReference>
  * by its bare name, since Entra sends `manager` so.
  */
 export function findAttribute(type: ResourceType, name: string): AttributeReference | undefined {
-  return INDEXES.get(type)?.get(name.toLowerCase());
+  const index = INDEXES.get(type) ?? indexOf(type);
+  INDEXES.set(type, index);
+  return index.get(name.toLowerCase());
 }
 
 /** Returns the core schema or extension of a resource type by its URN, or undefined; case does not matter. */
@@ -273,7 +276,7 @@ function indexOf(type: ResourceType): Map<string, AttributeReference> {
   };
   for (const top of [...COMMON_ATTRIBUTES, ...type.schema.attributes]) {
     enter('', { attribute: top });
-    enter(`${type.schema.id}:`, { attribute: top });
+    for (const urn of [type.schema.id, ...(type.aliases ?? [])]) enter(`${urn}:`, { attribute: top });
   }
   for (const extension of type.extensions) {
     for (const top of extension.attributes) {
@@ -287,7 +290,8 @@ function indexOf(type: ResourceType): Map<string, AttributeReference> {
 type Characteristics = Partial<Omit<Attribute, 'name' | 'type' | 'description'>>;
 type Builder = (name: string, description: string, characteristics?: Characteristics) => Attribute;
 
-function builder(type: Attribute['type']): Builder {
+/** Returns a function that makes attributes of a type; what it is not told has the default of RFC 7643 section 2.2. */
+export function builder(type: Attribute['type']): Builder {
   return (name, description, characteristics = {}) => ({
     name,
     type,

@@ -5,21 +5,21 @@ import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf } from '#schema/ids.ts';
 import { deactivateUser, reactivateUser, revokeAll } from '../revocation/deactivation.ts';
-import { readPage, type ResourceSource } from './page.ts';
-import { applyPatch, resultOf } from './patch.ts';
+import { noteReplacement } from '../security-events/replacement.ts';
+import { clientUuid, noteAccess, noteEnd, requireWriter, takeOver } from './attribute-writer.ts';
+import { etagOf, isUnchanged, requirePreconditions, type Preconditions } from './etag.ts';
+import { noteChange } from './exchange.ts';
+import type { ListedKind, Showing } from './list.ts';
+import { receivedPatch, receivedResource } from './normaliser.ts';
+import type { ResourceSource } from './page.ts';
+import { applyPatch, requireUnchangedImmutables, resultOf } from './patch.ts';
 import { readOperations } from './patch-steps.ts';
-import { SCIM_PROFILE } from './profile.ts';
-import type { ListQuery } from './request.ts';
-import { isWanted, listResponse, readUser, renderUser, type ResourceLink, type ResourceView } from './resource.ts';
-import { USER, type ScimObject, type ScimValue } from './schema.ts';
+import { profileOf } from './profile.ts';
+import type { ResourceAnswer, ResourceChange, ResourceReading } from './resource-answer.ts';
+import { isWanted, readUser, renderUser, type ResourceLink } from './resource.ts';
+import { resourceTypesOf } from './resource-types.ts';
+import type { ResourceType, ScimObject, ScimValue } from './schema.ts';
 import { isPrimary, refuse } from './value.ts';
-
-/** What a client sends about a resource, and how it wants to see the outcome. */
-export interface ResourceChange {
-  /** As parsed from JSON; hostile until read. */
-  readonly body: unknown;
-  readonly view: ResourceView;
-}
 
 /** Groups shown of one user, as many as the graph shows; a list with all of them could outgrow any memory. */
 const MAX_GROUPS_SHOWN = 100;
@@ -31,8 +31,7 @@ const DOCUMENT = `(case when u.email is null or u.resource ? 'emails' then u.res
   'emails', jsonb_build_array(jsonb_build_object('value', u.email, 'type', 'work', 'primary', true))) end)`;
 
 const SOURCE: ResourceSource = {
-  type: USER,
-  select: `u.id, u.user_name, u.external_id, u.display_name, u.active, u.created_at, u.updated_at, ${DOCUMENT} as resource`,
+  select: `u.id, u.user_name, u.external_id, u.display_name, u.active, u.version, u.created_at, u.updated_at, u.provisioned_by, ${DOCUMENT} as resource`,
   from: 'users u',
   key: 'u.id',
   columns: {
@@ -43,6 +42,8 @@ const SOURCE: ResourceSource = {
       externalId: { kind: 'text', expression: 'u.external_id' },
       displayName: { kind: 'text', expression: 'u.display_name' },
       active: { kind: 'boolean', expression: 'u.active' },
+      'meta.resourceType': { kind: 'text', expression: `'User'::text` },
+      'meta.version': { kind: 'text', expression: `('W/"' || u.version || '"')` },
       // Clients see milliseconds and compare with what they saw.
       'meta.created': { kind: 'timestamp', expression: `date_trunc('milliseconds', u.created_at)` },
       'meta.lastModified': { kind: 'timestamp', expression: `date_trunc('milliseconds', u.updated_at)` },
@@ -59,33 +60,48 @@ const SOURCE: ResourceSource = {
   },
 };
 
-/** Returns a page of the tenant's users as a list response, inactive ones too, in the order they were made. */
-export async function listScimUsers(ctx: RequestContext, query: ListQuery, view: ResourceView): Promise<ScimObject> {
+/** Users as they are listed. */
+export const LISTED_USERS: ListedKind = {
+  name: 'User',
+  source: SOURCE,
+  render: async (tx, ids, show) => {
+    const rows = await tx.query<UserRow>(`select ${SOURCE.select} from ${SOURCE.from} where u.id = any($1::uuid[])`, [
+      ids,
+    ]);
+    const resources = await renderRows(tx, rows, show);
+    return new Map(rows.flatMap(({ id }, index) => (resources[index] ? [[id, resources[index]]] : [])));
+  },
+};
+
+/** Returns a user, or null where the client has this version already; nobody of that id in this tenant is NOT_FOUND. */
+export async function readScimUser(
+  ctx: RequestContext,
+  id: string,
+  { view, conditions }: ResourceReading,
+): Promise<ResourceAnswer> {
   return inTenant(ctx, async (tx) => {
-    const { rows, totalResults } = await readPage<UserRow>(tx, SOURCE, query);
-    return listResponse({ resources: await renderRows(tx, rows, view), totalResults, startIndex: query.startIndex });
+    const [types, row] = await Promise.all([resourceTypesOf(tx), findRow(tx, id)]);
+    requirePreconditions(row.version, { ifMatch: conditions.ifMatch });
+    if (isUnchanged(row.version, conditions)) return { id, resource: null, etag: etagOf(row.version) };
+    return answerOf(tx, row, { types, view });
   });
 }
 
-/** Returns a user; nobody of that id, or somebody of another tenant, is NOT_FOUND. */
-export async function readScimUser(ctx: RequestContext, id: string, view: ResourceView): Promise<ScimObject> {
-  return inTenant(ctx, async (tx) => renderRow(tx, await findRow(tx, id), view));
-}
-
 /** Creates a user and its audit event; a userName that is taken, in whatever case, is UNIQUENESS. */
-export async function createScimUser(ctx: RequestContext, { body, view }: ResourceChange): Promise<ScimObject> {
-  const document = readUser(body);
-  const active = document['active'] !== false;
+export async function createScimUser(ctx: RequestContext, { body, view }: ResourceChange): Promise<ResourceAnswer> {
   const id = uuidOf('usr', mintId('usr'));
   return inTenant(ctx, async (tx) => {
+    const types = await resourceTypesOf(tx);
+    const document = readUser(receivedResource(ctx, body, { type: types.User }), types.User);
+    const active = document['active'] !== false;
     await tx.query(
-      `insert into users (id, user_name, external_id, display_name, email, resource, active, created_at, updated_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
-      [id, ...columnsOf(document), active, ctx.clock()],
+      `insert into users (id, user_name, external_id, display_name, email, resource, active, created_at, updated_at, provisioned_by)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
+      [id, ...columnsOf(document), active, ctx.clock(), clientUuid(ctx)],
     );
     const row = await findRow(tx, idOf('usr', id));
     await auditUser(tx, ctx, { action: 'user.provision', row, context: { active } });
-    return renderRow(tx, row, view);
+    return answerOf(tx, row, { types, view });
   });
 }
 
@@ -96,29 +112,39 @@ export async function createScimUser(ctx: RequestContext, { body, view }: Resour
 export async function replaceScimUser(
   ctx: RequestContext,
   id: string,
-  { body, view }: ResourceChange,
-): Promise<ScimObject> {
-  const document = readUser(body);
-  return changeUser(ctx, id, { view, next: (before) => ({ active: before['active'] ?? true, ...document, id }) });
+  change: ResourceChange,
+): Promise<ResourceAnswer> {
+  return changeUser(ctx, id, {
+    ...change,
+    isReplacement: true,
+    next: (before, type) => {
+      const body = receivedResource(ctx, change.body, { type, current: before });
+      return { active: before['active'] ?? true, ...readUser(body, type), id };
+    },
+  });
 }
 
 /** Applies a PATCH to a user, all of its operations or none (RFC 7644 section 3.5.2); `active` as in a replacement. */
-export async function patchScimUser(
-  ctx: RequestContext,
-  id: string,
-  { body, view }: ResourceChange,
-): Promise<ScimObject> {
-  const operations = readOperations(body);
-  const next = (before: ScimObject) => applyPatch(before, operations, { type: USER, profile: SCIM_PROFILE }).resource;
-  return changeUser(ctx, id, { view, next });
+export async function patchScimUser(ctx: RequestContext, id: string, change: ResourceChange): Promise<ResourceAnswer> {
+  const profile = profileOf(ctx);
+  return changeUser(ctx, id, {
+    ...change,
+    next: (before, type) => {
+      const operations = readOperations(receivedPatch(ctx, change.body, { type, id }));
+      return applyPatch(before, operations, { type, profile }).resource;
+    },
+  });
 }
 
 /** Deletes a user for good: her credentials, memberships and roles go with her. Again is NOT_FOUND. */
-export async function deleteScimUser(ctx: RequestContext, id: string): Promise<void> {
+export async function deleteScimUser(ctx: RequestContext, id: string, conditions: Preconditions): Promise<void> {
   await inTenant(ctx, async (tx) => {
     const row = await findRow(tx, id, 'for update');
+    requirePreconditions(row.version, conditions);
+    requireWriter(ctx, row, ['active']);
     const ended = await revokeAll(tx, row.id, ctx.clock());
     await tx.query('delete from users where id = $1', [row.id]);
+    await noteEnd(tx, ctx, row.id);
     await auditUser(tx, ctx, {
       action: 'user.delete',
       row,
@@ -133,9 +159,11 @@ interface UserRow {
   readonly external_id: string | null;
   readonly display_name: string | null;
   readonly active: boolean;
+  readonly version: number;
   readonly created_at: Date;
   readonly updated_at: Date;
   readonly resource: ScimObject;
+  readonly provisioned_by: string | null;
 }
 
 type Query = Pick<TenantTransaction, 'query'>;
@@ -147,23 +175,29 @@ async function findRow(tx: Query, id: string, lock: 'for update' | '' = ''): Pro
   return row ?? fail('NOT_FOUND', 'no such user in this tenant');
 }
 
-interface UserChange {
-  readonly view: ResourceView;
+interface UserChange extends Pick<ResourceChange, 'view' | 'conditions'> {
+  readonly isReplacement?: boolean;
   /** Returns the new document; the row is locked meanwhile, so that changes at the same moment queue up. */
-  readonly next: (before: ScimObject) => ScimObject;
+  readonly next: (before: ScimObject, type: ResourceType) => ScimObject;
 }
 
-async function changeUser(ctx: RequestContext, id: string, { view, next }: UserChange): Promise<ScimObject> {
+async function changeUser(ctx: RequestContext, id: string, change: UserChange): Promise<ResourceAnswer> {
   return inTenant(ctx, async (tx) => {
-    const row = await findRow(tx, id, 'for update');
+    const [types, row] = await Promise.all([resourceTypesOf(tx), findRow(tx, id, 'for update')]);
+    requirePreconditions(row.version, change.conditions);
+    const show = { types, view: change.view };
     const before = documentOf(row);
-    const document = next(before);
+    const document = change.next(before, types.User);
+    requireUnchangedImmutables(types.User, before, document);
     const { changed, changedAttributes } = resultOf(before, { resource: document, ignored: [] });
-    if (!changed) return renderRow(tx, row, view);
+    if (!changed) return answerOf(tx, row, show);
+    requireWriter(ctx, row, changedAttributes);
+    await takeOver(tx, ctx, row);
     const attributes = changedAttributes.filter((name) => name !== 'active');
+    if (change.isReplacement === true) await noteReplacement(tx);
     if (attributes.length > 0) await updateRow(tx, ctx, { row, document, attributes });
     if (changedAttributes.includes('active')) await setActive(tx, ctx, { row, active: document['active'] === true });
-    return renderRow(tx, await findRow(tx, id), view);
+    return answerOf(tx, await findRow(tx, id), show);
   });
 }
 
@@ -188,10 +222,12 @@ async function setActive(
 ): Promise<void> {
   if (active) {
     await reactivateUser(tx, row.id, ctx.clock());
+    await noteAccess(tx, ctx, { id: row.id, active });
     await auditUser(tx, ctx, { action: 'user.reactivate', row });
     return;
   }
   const ended = await deactivateUser(tx, row.id, ctx.clock());
+  await noteAccess(tx, ctx, { id: row.id, active });
   await auditUser(tx, ctx, {
     action: 'user.deactivate',
     row,
@@ -233,25 +269,24 @@ function isElement(value: ScimValue): value is ScimObject {
   return typeof value === 'object' && !Array.isArray(value);
 }
 
-async function renderRow(tx: Query, row: UserRow, view: ResourceView): Promise<ScimObject> {
-  const [rendered] = await renderRows(tx, [row], view);
-  return rendered ?? fail('INTERNAL_SERVER_ERROR', 'a row renders to one resource');
+async function answerOf(tx: Query, row: UserRow, show: Showing): Promise<ResourceAnswer> {
+  const [resource] = await renderRows(tx, [row], show);
+  if (resource === undefined) throw new Error('a row renders to one resource');
+  return { id: idOf('usr', row.id), resource, etag: etagOf(row.version) };
 }
 
-async function renderRows(tx: Query, rows: readonly UserRow[], view: ResourceView): Promise<ScimObject[]> {
-  const groups = isWanted(USER, 'groups', view) ? await groupsOf(tx, rows) : new Map<string, ResourceLink[]>();
+async function renderRows(tx: Query, rows: readonly UserRow[], { types, view }: Showing): Promise<ScimObject[]> {
+  const groups = isWanted(types.User, 'groups', view) ? await groupsOf(tx, rows) : new Map<string, ResourceLink[]>();
   return rows.map((row) => {
-    const resource = documentOf(row);
-    return renderUser(
-      {
-        id: idOf('usr', row.id),
-        resource,
-        createdAt: row.created_at,
-        updatedAt: row.updated_at,
-        groups: groups.get(row.id) ?? [],
-      },
-      view,
-    );
+    const resource = {
+      id: idOf('usr', row.id),
+      resource: documentOf(row),
+      createdAt: row.created_at,
+      updatedAt: row.updated_at,
+      version: row.version,
+      groups: groups.get(row.id) ?? [],
+    };
+    return renderUser(resource, view, types.User);
   });
 }
 
@@ -277,9 +312,13 @@ interface UserNote {
 
 /** The event names whom it is about; what her attributes hold stays out of it. */
 async function auditUser(tx: Query, ctx: RequestContext, { action, row, context = {} }: UserNote): Promise<void> {
+  const id = idOf('usr', row.id);
+  const { attributes } = context;
+  const names = Array.isArray(attributes) ? attributes.filter((name) => typeof name === 'string') : ['active'];
+  const read = noteChange(ctx, { action, resourceId: id, attributes: names });
   await appendAudit(tx, ctx, {
     action,
-    resource: { type: 'user', id: idOf('usr', row.id), name: row.display_name },
-    context,
+    resource: { type: 'user', id, name: row.display_name },
+    context: { ...context, ...read },
   });
 }

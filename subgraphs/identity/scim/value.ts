@@ -19,11 +19,20 @@ export const VALUE_LIMITS = {
 } as const;
 
 const FORBIDDEN_NAMES = /(?:^|[.:])(?:__proto__|constructor|prototype)(?:$|[.:[])/;
+const NUMBER = /^-?\d{1,20}(?:\.\d{1,20})?$/;
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/i;
+/** PostgreSQL knows no year 0. */
+const FIRST_INSTANT_MS = Date.parse('0001-01-01T00:00:00Z');
 const UNSTORABLE = /\0|\p{Surrogate}/u;
 
 /** Tells whether a value is a JSON object. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Tells whether a name, or a part of one, could reach a prototype. */
+export function isReservedName(name: string): boolean {
+  return FORBIDDEN_NAMES.test(name);
 }
 
 /** Tells whether PostgreSQL can hold the text: neither a NUL nor half a surrogate pair is in it. */
@@ -51,7 +60,7 @@ export function boundedBody(body: unknown): Readonly<Record<string, unknown>> {
     if (next.depth > VALUE_LIMITS.depth) refuse(`The body is nested deeper than ${VALUE_LIMITS.depth} levels.`);
     for (const [name, value] of Object.entries(next.value)) {
       if (++count > VALUE_LIMITS.values) refuse(`The body holds more than ${VALUE_LIMITS.values} values.`);
-      if (FORBIDDEN_NAMES.test(name)) refuse('The body holds a name that no attribute can have.');
+      if (isReservedName(name)) refuse('The body holds a name that no attribute can have.');
       waiting.push({ value, depth: next.depth + 1 });
     }
   }
@@ -73,7 +82,7 @@ export function readValue(attribute: Attribute, value: unknown, path: string): S
   const single = unwrapOne(value, path);
   if (single === undefined || single === null) return undefined;
   if (attribute.type === 'complex') return readComplex(attribute, single, path);
-  return attribute.type === 'boolean' ? readBoolean(single, path) : readText(attribute, single, path);
+  return readSimple(attribute, single, path);
 }
 
 /** Returns a simple value as readValue does, also out of [{"value": "x"}], in which older Entra tenants wrap it. */
@@ -110,6 +119,19 @@ export function unwrapOne(value: unknown, path: string): unknown {
 /** Tells whether an element is the preferred one. */
 export function isPrimary(element: ScimObject): boolean {
   return element['primary'] === true;
+}
+
+/** Returns the number that a JSON number or a text of digits stands for, or undefined. */
+export function numberOf(value: unknown): number | undefined {
+  const number = typeof value === 'string' && NUMBER.test(value) ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) ? number : undefined;
+}
+
+/** Returns a date and time of RFC 7643 section 2.3.5 in UTC and milliseconds, or undefined. */
+export function instantOf(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !DATE_TIME.test(value)) return undefined;
+  const ms = Date.parse(value);
+  return Number.isNaN(ms) || ms < FIRST_INSTANT_MS ? undefined : new Date(ms).toISOString();
 }
 
 /** Refuses the input with BAD_USER_INPUT; the hint is read by the caller and speaks of her own values alone. */
@@ -162,6 +184,26 @@ function parsedObject(text: unknown): Readonly<Record<string, unknown>> | undefi
   } catch {
     return undefined;
   }
+}
+
+function readSimple(attribute: Attribute, value: unknown, path: string): ScimValue {
+  switch (attribute.type) {
+    case 'boolean':
+      return readBoolean(value, path);
+    case 'integer':
+    case 'decimal':
+      return readNumber(attribute, value, path);
+    case 'dateTime':
+      return instantOf(value) ?? refuse(`"${path}" takes a date and time such as "2026-01-31T12:00:00Z".`);
+    default:
+      return readText(attribute, value, path);
+  }
+}
+
+function readNumber({ type }: Attribute, value: unknown, path: string): number {
+  const number = numberOf(value);
+  const isWhole = type === 'decimal' || Number.isSafeInteger(number);
+  return number !== undefined && isWhole ? number : refuse(`"${path}" takes a ${type} number.`);
 }
 
 function readBoolean(value: unknown, path: string): boolean {
