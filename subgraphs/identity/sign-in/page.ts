@@ -9,10 +9,21 @@ const PAGE_HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
-/** Returns a page of the sign-in; the caller has escaped what is not its own text (`escapeHtml`). */
-export function page(status: number, body: string): RouteResponse {
+/**
+ * Returns a page of the sign-in; the caller has escaped what is not its own text (`escapeHtml`). Browsers follow a form's
+ * redirect to the addresses alone that the page names: `continuesAt` holds those of apps, which the settings allow.
+ */
+export function page(status: number, body: string, continuesAt: readonly string[] = []): RouteResponse {
   const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title></head><body>${body}</body></html>\n`;
-  return { status, headers: PAGE_HEADERS, body: html };
+  const targets = continuesAt.map((address) => {
+    const { origin, protocol } = new URL(address);
+    return ` ${origin === 'null' ? protocol : origin}`;
+  });
+  const policy = PAGE_HEADERS['content-security-policy'].replace(
+    "form-action 'self'",
+    `form-action 'self'${targets.join('')}`,
+  );
+  return { status, headers: { ...PAGE_HEADERS, 'content-security-policy': policy }, body: html };
 }
 
 /** Returns an answer for a program; nothing on its way stores it. */
