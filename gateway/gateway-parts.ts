@@ -7,6 +7,7 @@ import type { DecisionLog } from './decisions.ts';
 import type { SubgraphLink } from './execution/subgraph-link.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { OperationDoors } from './operations/use-persisted-operations.ts';
+import type { RequestsUnderWay } from './revocation/requests-under-way.ts';
 import type { GatewayMetrics } from './service-levels/metrics.ts';
 import type { Supergraphs } from './supergraph.ts';
 import type { Tenancy } from './use-tenancy.ts';
@@ -25,4 +26,5 @@ export interface GatewayParts {
   readonly decisions: DecisionLog;
   readonly budgetStore: BudgetStoreWatch;
   readonly feed: ChangeFeed;
+  readonly underWay: RequestsUnderWay;
 }

@@ -15,14 +15,17 @@ import { newRedisBudgets } from './budget/redis-budgets.ts';
 import { newRefusalPace } from './budget/refusal-pace.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import { executeForApollo } from './known-way.ts';
+import { compileAhead } from './operations/compile-ahead.ts';
 import { newAutomaticQueries } from './operations/automatic-persisted-queries.ts';
 import { loadPersistedOperations, type PersistedOperations } from './operations/persisted-operations.ts';
 import { newRegisteredOperations } from './operations/registered-operations.ts';
 import type { GatewayOptions } from './gateway-options.ts';
+import { acknowledgeRevocations } from './revocation/acknowledgement.ts';
+import { newRequestsUnderWay } from './revocation/requests-under-way.ts';
 import type { GatewayMetrics } from './service-levels/metrics.ts';
 import { openServiceLevels, type ServiceLevels } from './service-levels/service-levels.ts';
 import { openSubgraphLinks } from './subgraph-links.ts';
-import { openSupergraphs, pinOperation, type Supergraph } from './supergraph.ts';
+import { knowOperation, openSupergraphs, pinOperation, type Supergraph } from './supergraph.ts';
 
 /** The parts of a gateway that is about to serve. */
 export interface OpenParts {
@@ -51,12 +54,7 @@ export async function openGatewayParts(options: GatewayOptions): Promise<OpenPar
 async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Promise<Omit<OpenParts, 'close'>> {
   const { platform, operationsFolder: folder } = options;
   const { databases, config } = platform;
-  const feed = await changeFeedOf(databases);
-  opened.push(() => feed.close());
-  const tiers = await openTierLimits(databases, feed);
-  opened.push(() => tiers.close());
-  const credentials = newCredentialCache({ databases, feed, tiers });
-  opened.push(() => credentials.close());
+  const { feed, credentials, underWay } = await openAskers(platform, opened);
   const levels = openServiceLevels(platform);
   opened.push(() => levels.close());
   const { metrics } = levels;
@@ -71,6 +69,12 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
   const budgetStore = newBudgetStoreWatch();
   const admission = openAdmission(config.redisUrl, metrics, budgetStore);
   opened.push(() => admission.budgets.close());
+  const ahead = compileAhead({
+    platform,
+    feed,
+    know: (document) => knowOperation(supergraphs.current(), document, null),
+  });
+  opened.push(() => ahead.close());
   const parts: GatewayParts = {
     platform,
     tenancy: { credentials, clock: platform.clock },
@@ -83,6 +87,7 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
     decisions: new Map(),
     budgetStore,
     feed,
+    underWay,
   };
   return {
     parts,
@@ -95,8 +100,24 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
         pinned = await pinnedManifests(next, folder);
       });
       manifests = pinned;
+      ahead.again();
     },
   };
+}
+
+/** Opens what knows who asks, and hears of it when that is over. */
+async function openAskers(platform: Platform, opened: (() => unknown)[]) {
+  const { databases } = platform;
+  const feed = await changeFeedOf(databases);
+  opened.push(() => feed.close());
+  const tiers = await openTierLimits(databases, feed);
+  opened.push(() => tiers.close());
+  const credentials = newCredentialCache({ databases, feed, tiers });
+  opened.push(() => credentials.close());
+  const underWay = newRequestsUnderWay(feed);
+  opened.push(() => underWay.close());
+  opened.push(acknowledgeRevocations(platform, feed));
+  return { feed, credentials, underWay };
 }
 
 /** Shared by all gateways where they have a Redis, else this one's own. */

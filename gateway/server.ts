@@ -1,10 +1,15 @@
-import type { FastifyInstance } from 'fastify';
+import type { ServerResponse } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { listen, newHttpServer } from '#kit/http-server.ts';
 import { mountRoutes, type RouteEntrance } from '#kit/mount-routes.ts';
 import { requestContext } from '#kit/request-context.ts';
+import { RequestEnding } from '#kit/request-ending.ts';
 import { traceRequests } from '#kit/server-span.ts';
 import { traceTenant } from '#kit/tenant-trace.ts';
 import type { ChangeFeed } from '#kit/change-feed.ts';
+import { drainMsOf } from '#schema/config.ts';
+import type { TenonError } from '#schema/errors.ts';
 import { newApolloServer } from './apollo-server.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import type { GatewayParts } from './gateway-parts.ts';
@@ -23,13 +28,17 @@ export interface RunningGateway {
    * cannot be loaded or would break a registered operation, naming it.
    */
   readonly reload: (supergraphSdl: string) => Promise<void>;
-  /** Stops taking requests, lets those under way end, and closes every connection; a second call waits for the first. */
+  /**
+   * Says at once that it is not ready, serves on for the time of the settings, so that balancers find out before they
+   * meet a closed port, then takes no connection any more, lets requests under way end, and closes every connection. A
+   * second call waits for the first.
+   */
   close(): Promise<void>;
 }
 
 /** Starts the gateway on the port of the settings; a port in use is SERVICE_UNAVAILABLE. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const { platform } = options;
+  const { platform, pause = (timeMs) => setTimeout(timeMs) } = options;
   const { parts, levels, feed, reload, close } = await openGatewayParts(options);
   const apollo = newApolloServer(parts);
   await apollo.start();
@@ -48,6 +57,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     isDraining = true;
     health.drain();
     door.drain();
+    const drainMs = drainMsOf(platform.config);
+    if (drainMs > 0) await pause(drainMs);
     await server.close();
     await apollo.stop();
     await close();
@@ -62,10 +73,23 @@ function mountSubgraphRoutes(
   { platform, subgraphs }: GatewayOptions,
   { parts, feed }: { parts: GatewayParts; feed: ChangeFeed },
 ): void {
+  const responses = new WeakMap<FastifyRequest, ServerResponse>();
+  server.addHook('onRequest', async (req, reply) => void responses.set(req, reply.raw));
   const contextOf: RouteEntrance['contextOf'] = async (req, origin) => {
-    const { tenant } = await useTenancy(parts.tenancy, req.headers, origin);
+    const startedMs = performance.now();
+    const again = () => useTenancy(parts.tenancy, req.headers, origin);
+    const { tenant } = await again();
     traceTenant(tenant);
-    return requestContext(platform, tenant);
+    const ending = new RequestEnding();
+    const response = responses.get(req);
+    const end = (reason: TenonError) => {
+      ending.abort(reason);
+      response?.destroy();
+    };
+    const request = { tenant, startedMs, again, end };
+    parts.underWay.enter(request);
+    response?.once('close', () => parts.underWay.leave(request));
+    return requestContext(platform, tenant, ending);
   };
   // An identity provider that took a person's access away is answered when this gateway knows of it.
   server.addHook('onSend', async (req) => {

@@ -1,10 +1,10 @@
-import type { CellSettings } from '#schema/config.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { idOf, type Id } from '#schema/ids.ts';
 import type { Databases } from './database.ts';
 import { openChangeListener, type ChangeListener } from './change-listener.ts';
 
-/** What a change may be about. */
-export const CHANGE_TOPICS = ['credentials', 'limits', 'operations'] as const;
+/** What a change may be about; a revocation is told beside the change of credentials that it is. */
+export const CHANGE_TOPICS = ['credentials', 'limits', 'operations', 'revocations'] as const;
 /** What a change is about. */
 export type ChangeTopic = (typeof CHANGE_TOPICS)[number];
 
@@ -13,11 +13,16 @@ export interface Change {
   readonly cell: string;
   readonly tenant: Id<'tnt'> | null;
   readonly topic: ChangeTopic;
+  /** UUID of the revocation that it is, for a gateway to say that it is in force here. */
+  readonly revocation?: string;
 }
 
 /** News of committed changes, for caches to drop what is no longer true. */
 export interface ChangeFeed {
-  /** True while every committed change of the cell arrives here; a cache must not be used while it is false. */
+  /**
+   * True while every committed change of the cell arrives here; a cache must not be used while it is false. What was
+   * committed 750 ms ago has been told where it is true, whatever was lost between the database and this process.
+   */
   isLive(cell: string): boolean;
   /**
    * Calls the listener at every change, in order, until the returned function is called. When a feed comes back after a
@@ -52,7 +57,12 @@ export async function openChangeFeed({ directoryUrl, cells }: ChangeFeedOptions)
     cells.map(async ({ name, database }) => [name, await listenToCell(name, database, tell)] as const),
   );
   const tellAll = () => cells.forEach(({ name }) => tell({ cell: name, tenant: null, topic: 'limits' }));
-  const directory = await openChangeListener({ url: directoryUrl, onMessage: tellAll, onRestart: tellAll });
+  const directory = await openChangeListener({
+    url: directoryUrl,
+    onMessage: tellAll,
+    onRestart: tellAll,
+    isCounted: false,
+  });
   const listeners = new Map<string, ChangeListener>(ofCells);
   const all = [directory, ...listeners.values()];
   return {
@@ -81,6 +91,7 @@ export async function changeFeedOf({ directory, cells }: Pick<Databases, 'direct
 function listenToCell(cell: string, url: string, tell: (change: Change) => void): Promise<ChangeListener> {
   return openChangeListener({
     url,
+    isCounted: true,
     onMessage: (payload) => {
       const change = readMessage(cell, payload);
       if (change !== null) tell(change);
@@ -91,9 +102,14 @@ function listenToCell(cell: string, url: string, tell: (change: Change) => void)
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** `<topic> <tenant uuid>`; another tenant than a UUID stands for all, a topic of a newer program for nothing. */
+/**
+ * `<topic> <tenant uuid> <number> <revocation uuid>`, the last where there is one. Another tenant than a UUID stands for
+ * all, a topic of a newer program for nothing.
+ */
 function readMessage(cell: string, payload: string): Change | null {
-  const [name, tenant = ''] = payload.split(' ');
+  const [name, tenant = '', , revocation = ''] = payload.split(' ');
   const topic = CHANGE_TOPICS.find((known) => known === name);
-  return topic === undefined ? null : { cell, tenant: UUID.test(tenant) ? idOf('tnt', tenant) : null, topic };
+  if (topic === undefined) return null;
+  const change = { cell, tenant: UUID.test(tenant) ? idOf('tnt', tenant) : null, topic };
+  return UUID.test(revocation) ? { ...change, revocation } : change;
 }

@@ -4,13 +4,14 @@ import type { BudgetLimits } from '#schema/budget-limits.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import {
-  bearerParts,
   contextOf,
+  noteUse,
   placeOf,
+  readBearer,
   readGrant,
+  type BearerParts,
   type Grant,
   type RequestOrigin,
-  type TokenParts,
 } from './credential.ts';
 import type { Databases } from './database.ts';
 import type { TenantPlace } from './directory.ts';
@@ -55,13 +56,15 @@ export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOp
     for (const id of gone) families.delete(id);
   });
   const lookUp = async (key: string, token: string, request: RequestOrigin & { readonly now: Date }) => {
-    const parts = bearerParts(token);
+    const parts = await readBearer(databases, token, request.now);
     const place = await placeOf(databases, parts);
     const family = feed.isLive(place.cell) ? familyOf(families, place) : null;
     const entry = await newEntry({ databases, place, parts, now: request.now }, { family, tiers });
     // A change that came in meanwhile may be younger than what was read.
     if (family?.isCurrent === true && feed.isLive(place.cell)) entries.set(key, entry);
-    return answer(entry, request, tiers);
+    const answered = answer(entry, request, tiers);
+    noteUse(databases, entry.grant, request.now);
+    return answered;
   };
   return {
     authenticate: (token, request) => {
@@ -91,7 +94,7 @@ interface Entry {
 }
 
 async function newEntry(
-  request: { databases: Databases; place: TenantPlace; parts: TokenParts; now: Date },
+  request: { databases: Databases; place: TenantPlace; parts: BearerParts; now: Date },
   { family, tiers }: { family: Family | null; tiers: TierLimits },
 ): Promise<Entry> {
   const grant = await readGrant(request);
@@ -118,7 +121,7 @@ function isUsable({ family, grant, readAtMs }: Entry, nowMs: number): boolean {
   return family?.isCurrent === true && nowMs < grant.expiresAtMs && ageMs >= 0 && ageMs < MAX_AGE_MS;
 }
 
-function answer(entry: Entry, origin: RequestOrigin, tiers: TierLimits): Authenticated {
+function answer(entry: Entry, origin: RequestOrigin & { readonly now: Date }, tiers: TierLimits): Authenticated {
   const tierLimits = tiers.of(entry.grant.context.tier);
   if (tierLimits !== entry.tierLimits) {
     entry.tierLimits = tierLimits;

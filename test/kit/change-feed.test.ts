@@ -36,13 +36,15 @@ async function changesOf(sql: string): Promise<string[]> {
 }
 
 const HERS = ['eu-1 credentials hers'];
+const HERS_AND_WHO = [...HERS, 'eu-1 revocations hers'];
 const USER = `(select id from users where user_name = 'ada')`;
 
 describe('a committed change', () => {
   beforeAll(() =>
     changesOf(`
       with role as (insert into roles (id, name, scopes) values (gen_random_uuid(), 'writer', '{projects:write}') returning id),
-           grp as (insert into groups (id, display_name) values (gen_random_uuid(), 'writers') returning id)
+           grp as (insert into groups (id, display_name) values (gen_random_uuid(), 'writers') returning id),
+           gone as (insert into users (id, user_name, active) values (gen_random_uuid(), 'gone', false))
       insert into credentials (id, kind, user_id, name, secret_hash, expires_at)
       select gen_random_uuid(), 'session', ${USER}, 'x', sha256('x'), 'infinity'`),
   );
@@ -57,14 +59,23 @@ describe('a committed change', () => {
     ['a role that is removed, with what hangs on it', 'delete from roles'],
     ['a revoked credential', 'update credentials set revoked_at = now()'],
     ['an earlier expiry', 'update credentials set expires_at = now()'],
-    ['a deactivated user', `update users set active = false where user_name = 'ada'`],
-    ['a newer epoch', `update users set epoch = epoch + 1 where user_name = 'ada'`],
-    ['a deleted user, with what is hers', `delete from users where user_name = 'ada'`],
+    ['a user who comes back', `update users set active = true where user_name = 'gone'`],
     ['another tier', `update tenants set tier = 'GROWTH'`],
-    ['another state', `update tenants set state = 'suspended'`],
+    ['another state', `update tenants set state = 'past_due'`],
   ] as const;
   it.each(telling)('is told once: %s', async (_name, sql) => {
     expect(await changesOf(sql)).toEqual(HERS);
+  });
+
+  it.each([
+    ['a newer epoch', `update users set epoch = epoch + 1 where user_name = 'ada'`],
+    ['a deactivated user', `update users set active = false, epoch = epoch + 1 where user_name = 'bob'`],
+    ['a deleted user, with what is hers', `delete from users where user_name = 'ada'`],
+    ['a closed tenant', `update tenants set state = 'suspended'`],
+  ])('that ends access is told once, with its revocation: %s', async (_name, sql) => {
+    expect(await changesOf(sql)).toEqual(HERS_AND_WHO);
+    const ids = heard.map(({ revocation }) => revocation);
+    expect(ids).toEqual([undefined, expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab]/)]);
   });
 
   it.each([
@@ -121,9 +132,9 @@ describe('a committed change', () => {
   it('reaches nobody who has stopped listening', async () => {
     let told = 0;
     const stop = feed.subscribe(() => told++);
-    await changesOf('update users set epoch = epoch + 1');
+    await changesOf(`update tenants set tier = 'FREE'`);
     stop();
-    await changesOf('update users set epoch = epoch + 1');
+    await changesOf(`update tenants set tier = 'GROWTH'`);
     expect(told).toBe(1);
   });
 });
@@ -163,11 +174,12 @@ describe('a lost connection', () => {
       ['credentials', null],
       ['limits', null],
       ['operations', null],
+      ['revocations', null],
     ]);
     expect(feed.isLive('us-1')).toBe(true);
     await feed.caughtUp('eu-1');
     expect(feed.isLive('eu-1')).toBe(true);
-    expect(await changesOf('update users set epoch = epoch + 1')).toEqual(HERS);
+    expect(await changesOf(`update tenants set tier = 'FREE'`)).toEqual(HERS);
   });
 
   it('that only falls silent is noticed within seconds, and nobody waits for it longer', async () => {
