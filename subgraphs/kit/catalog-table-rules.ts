@@ -2,8 +2,9 @@ import { at, breach, children, isNoChild, ofKind, type CatalogBreach, type Catal
 import type { CatalogConstraint, CatalogPolicy, CatalogRelation, CatalogSnapshot } from './catalog-snapshot.ts';
 
 /**
- * Tables in which the worker acts for all tenants in one statement: it drains the outbox, appends to every tenant's log
- * and builds every tenant's packs. Their wall stands before the application and the owner only.
+ * Tables in which the worker acts for all tenants in one statement: it drains the outbox, appends to every tenant's log,
+ * builds every tenant's packs and sends what every tenant's receivers are owed. Their wall stands before the application
+ * and the owner only.
  */
 export const WORKER_TABLES: readonly string[] = [
   'outbox',
@@ -14,6 +15,8 @@ export const WORKER_TABLES: readonly string[] = [
   'segments',
   'evidence_packs',
   'evidence_chunks',
+  'security_event_receivers',
+  'security_event_deliveries',
 ];
 
 /** It reads the keys that the application must not see; what it returns is the tenant that a signature names. */
