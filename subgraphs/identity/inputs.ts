@@ -90,6 +90,13 @@ export class CreateApiKeyInput {
   })
   userId?: string | null;
 
+  @Field(() => [String], {
+    nullable: true,
+    description: 'Networks (CIDR, IPv4 or IPv6) or addresses that it may be used from; everywhere without.',
+  })
+  @ArrayMaxSize(100)
+  allowedNetworks?: string[] | null;
+
   @Field(() => Int, { defaultValue: 90 })
   @Min(1)
   @Max(730)
@@ -101,6 +108,9 @@ export class CreateScimTokenInput {
   @Field(() => String)
   @Length(1, 200)
   name!: string;
+
+  @Field(() => ID, { nullable: true, description: 'The SCIM connection that it is for; without one the default.' })
+  connectionId?: string | null;
 
   @Field(() => Int, { defaultValue: 365 })
   @Min(1)

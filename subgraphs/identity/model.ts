@@ -18,6 +18,7 @@ registerEnumType(CredentialPurpose, { name: 'CredentialPurpose', description: 'W
 /** A person of the tenant. */
 @ObjectType({ description: 'A person of the tenant.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "users:read")')
 @Entity('users')
 export class User {
   @Field(() => ID)
@@ -66,6 +67,7 @@ export class User {
 /** A group of the identity provider, or one made by hand. */
 @ObjectType({ description: 'A group of people, usually of the identity provider.' })
 @Directive('@key(fields: "id")')
+@Directive('@permission(scope: "users:read")')
 @Entity('groups')
 export class Group {
   @Field(() => ID)
@@ -153,6 +155,14 @@ export class Credential {
   @Field(() => Date, { nullable: true })
   @Column('timestamptz', { name: 'revoked_at', nullable: true })
   revokedAt!: Date | null;
+
+  @Field(() => Date, { nullable: true, description: 'When it was last used, to the minute.' })
+  @Column('timestamptz', { name: 'last_used_at', nullable: true })
+  lastUsedAt!: Date | null;
+
+  @Field(() => [String], { description: 'Networks (CIDR) that it may be used from; empty for everywhere.' })
+  @Column('text', { name: 'allowed_networks', array: true })
+  allowedNetworks!: string[];
 }
 
 /** Who asks, and with which rights. */

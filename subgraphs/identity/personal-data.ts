@@ -4,6 +4,11 @@ import type { DataSubject, PersonalDataSet } from '#kit/personal-data.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { idOf, uuidOrNull } from '#schema/ids.ts';
+import { connectionPersonalData } from './connections/personal-data.ts';
+import { revocationPersonalData } from './revocation/revocation-list.ts';
+import { securityEventPersonalData } from './security-events/personal-data.ts';
+import { sessionPersonalData } from './sessions/personal-data.ts';
+import { signInPersonalData } from './sign-in/personal-data.ts';
 
 /** Returns what identity holds of a person: her account with all attributes, her groups, roles, sessions and keys. */
 export async function collectPersonalData(ctx: RequestContext, { userId }: DataSubject): Promise<PersonalDataSet[]> {
@@ -15,8 +20,12 @@ export async function collectPersonalData(ctx: RequestContext, { userId }: DataS
       { store: 'identity.users', rows: await userRows(tx, user) },
       { store: 'identity.groupMemberships', rows: await membershipRows(tx, user) },
       { store: 'identity.roleGrants', rows: await grantRows(tx, user) },
-      { store: 'identity.sessions', rows: credentials.filter(({ purpose }) => purpose === 'session') },
+      await sessionPersonalData(tx, user),
       { store: 'identity.credentials', rows: credentials.filter(({ purpose }) => purpose !== 'session') },
+      ...(await signInPersonalData(tx, user)),
+      ...(await connectionPersonalData(tx, user)),
+      ...(await securityEventPersonalData(tx, user)),
+      await revocationPersonalData(tx, user),
     ];
   });
 }

@@ -8,6 +8,7 @@ import { idOf, mintId, uuidOf, uuidOrNull } from '#schema/ids.ts';
 import { deactivateUser as deactivate, reactivateUser as reactivate } from './revocation/deactivation.ts';
 import type { CreateUserInput } from './inputs.ts';
 import { Group, User, type Viewer } from './model.ts';
+import { requireNotEndedByClient } from './provisioning/attribute-owner.ts';
 
 /** Returns who asks. */
 export async function viewer(ctx: RequestContext): Promise<Viewer> {
@@ -110,6 +111,7 @@ export async function deactivateUser(ctx: RequestContext, id: string): Promise<U
 export async function reactivateUser(ctx: RequestContext, id: string): Promise<User> {
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
+    await requireNotEndedByClient(tx, uuidOf('usr', id));
     if (await reactivate(tx, uuidOf('usr', id), ctx.clock()))
       await auditUser(tx, ctx, { action: 'user.reactivate', id, name: user.displayName });
     return requireUser(tx, id);

@@ -14,6 +14,8 @@ export interface Platform {
   readonly clock: Clock;
   /** How the outside reaches the platform, without a slash at the end. */
   readonly publicUrl: string;
+  /** Looks up the TXT records of a name; substituted in tests, by default the resolver of this machine. */
+  readonly resolveTxt?: (name: string) => Promise<string[][]>;
 }
 
 /** What every resolver, reference and route gets: who asks, and what the platform offers for the answer. */

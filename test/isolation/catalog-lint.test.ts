@@ -288,8 +288,10 @@ describe('the catalog lint', () => {
     const cell = await withClient(stores.url('eu-1'), snapshotCatalog);
     const audit = await withClient(stores.url('eu-1 audit'), snapshotCatalog);
     const written = [...cell.relations, ...audit.relations]
-      .filter(({ privileges }) =>
-        privileges.some(({ grantee, privilege }) => grantee === 'tenon_worker' && privilege !== 'SELECT'),
+      .filter(({ privileges, columns }) =>
+        [privileges, ...columns.map((column) => column.privileges)]
+          .flat()
+          .some(({ grantee, privilege }) => grantee === 'tenon_worker' && privilege !== 'SELECT'),
       )
       .map(({ name }) => name);
     expect(WORKER_TABLES.toSorted()).toEqual(written.toSorted());

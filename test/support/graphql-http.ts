@@ -24,7 +24,7 @@ export interface GraphqlFault {
 
 /** `extensions.cost` of an answer. */
 export interface AnsweredCost {
-  readonly requestedQueryCost: number;
+  readonly requestedQueryCost: number | null;
   readonly actualQueryCost: number | null;
   readonly throttleStatus: { readonly maximumAvailable: number; readonly currentlyAvailable: number };
   readonly fields?: readonly { readonly path: string; readonly cost: number }[];

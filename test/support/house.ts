@@ -50,6 +50,8 @@ export interface HouseOptions {
   readonly mode?: 'local' | 'remote';
   readonly clock?: Clock;
   readonly env?: Readonly<Record<string, string>>;
+  /** What the gateway waits out its time to drain with. */
+  readonly pause?: (timeMs: number) => Promise<unknown>;
 }
 
 const openHouses: (() => Promise<void>)[] = [];
@@ -77,6 +79,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     supergraphSdl: compose(subgraphs),
     operationsFolder: fileURLToPath(new URL('../../schema/operations', import.meta.url)),
     verifierKey: TEST_SIGNING_KEY.verifierKey,
+    ...(options.pause === undefined ? {} : { pause: options.pause }),
   });
   openHouses.push(async () => {
     await gateway.close();

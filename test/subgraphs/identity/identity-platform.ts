@@ -97,10 +97,13 @@ export interface ScimBody {
     readonly created: string;
     readonly lastModified: string;
     readonly location: string;
+    readonly version: string;
   };
   readonly totalResults: number;
   readonly startIndex: number;
   readonly itemsPerPage: number;
+  readonly nextCursor?: string;
+  readonly previousCursor?: string;
   readonly Resources: readonly ScimBody[];
   readonly status: string;
   readonly scimType: string;

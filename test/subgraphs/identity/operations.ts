@@ -105,9 +105,21 @@ export const BY_ID: readonly Operation[] = [
     scope: ISSUE,
     variables: ({ credential }) => ({ input: { credentialId: credential } }),
   },
+  {
+    name: 'resetFactors',
+    document: mutation('resetFactors', 'UserInput', 'user { id }'),
+    scope: WRITE,
+    variables: ({ user }) => ({ input: { userId: user } }),
+  },
+  {
+    name: 'unlockSignIn',
+    document: mutation('unlockSignIn', 'UserInput', 'user { id }'),
+    scope: WRITE,
+    variables: ({ user }) => ({ input: { userId: user } }),
+  },
 ];
 
-/** Every mutation that makes something new. */
+/** Every mutation that makes something new, and what is asked and said of the tenant as a whole. */
 export const CREATIONS: readonly Operation[] = [
   {
     name: 'createUser',
@@ -126,6 +138,18 @@ export const CREATIONS: readonly Operation[] = [
     document: mutation('createScimToken', 'CreateScimTokenInput', 'token credential { id purpose scopes }'),
     scope: ISSUE,
     variables: () => ({ input: { name: 'Okta' } }),
+  },
+  {
+    name: 'signInPolicy',
+    document: '{ signInPolicy { localMethods requireSecondFactor } }',
+    scope: 'identity:read',
+    variables: () => ({}),
+  },
+  {
+    name: 'changeSignInPolicy',
+    document: mutation('changeSignInPolicy', 'ChangeSignInPolicyInput', 'signInPolicy { requireSecondFactor }'),
+    scope: 'identity:write',
+    variables: () => ({ input: { localMethods: ['PASSKEY', 'SIGN_IN_LINK'], requireSecondFactor: false } }),
   },
 ];
 

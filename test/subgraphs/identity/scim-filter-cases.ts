@@ -166,8 +166,6 @@ export const REFUSED: readonly string[] = [
   'userName[value eq "x"]',
   'name[givenName eq "x"]',
   'emails[userName eq "x"]',
-  'password eq "x"',
-  'password pr',
   'active eq "yes"',
   'active gt true',
   'active co "r"',

@@ -43,7 +43,7 @@ describe('a filter', () => {
     })();
     expect(thrown).toBeInstanceOf(TenonError);
     expect(thrown).toMatchObject({
-      hint: 'At character 13: A value is expected: text in double quotes, true, false or null.',
+      hint: 'At character 13: A value is expected: text in double quotes, a number, true, false or null.',
     });
   });
 

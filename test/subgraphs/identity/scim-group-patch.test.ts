@@ -3,6 +3,7 @@ import type { ErrorCode } from '#schema/errors.ts';
 import { applyGroupPatch } from '../../../subgraphs/identity/scim/group-patch.ts';
 import { readOperations } from '../../../subgraphs/identity/scim/patch-steps.ts';
 import type { Profile } from '../../../subgraphs/identity/scim/patch-steps.ts';
+import { GROUP } from '../../../subgraphs/identity/scim/schema.ts';
 import { codeOf, patchBody } from './scim-patch-cases.ts';
 
 const SALES = { id: 'grp_1', displayName: 'Sales', externalId: 'g1' };
@@ -226,7 +227,7 @@ const CASES: readonly GroupCase[] = [
 
 describe('a PATCH of a group', () => {
   test.each(CASES)('$name', ({ profile, operations, add, remove, replace, attributes, code }) => {
-    const run = () => applyGroupPatch(SALES, readOperations(patchBody(operations)), profile);
+    const run = () => applyGroupPatch(SALES, readOperations(patchBody(operations)), { type: GROUP, profile });
     if (code !== undefined) {
       expect(codeOf(run)).toBe(code);
       return;
@@ -243,7 +244,7 @@ describe('a PATCH of a group', () => {
     const ids = Array.from({ length: 10_000 }, (_, n) => ({ $ref: null, value: `usr_${n}` }));
     const operations = readOperations(patchBody([{ op: 'Add', path: 'members', value: ids }]));
     const start = performance.now();
-    expect(applyGroupPatch(SALES, operations, 'entra').membersAdd.size).toBe(10_000);
+    expect(applyGroupPatch(SALES, operations, { type: GROUP, profile: 'entra' }).membersAdd.size).toBe(10_000);
     expect(performance.now() - start).toBeLessThan(500);
   });
 });

@@ -181,6 +181,7 @@ const ROW = {
   resource: BARBARA,
   createdAt: new Date('2026-01-01T00:00:00Z'),
   updatedAt: new Date('2026-02-01T00:00:00Z'),
+  version: 3,
   groups: [{ id: 'grp_1', display: 'Sales' }],
 };
 
@@ -195,6 +196,7 @@ describe('a rendered user', () => {
         created: '2026-01-01T00:00:00.000Z',
         lastModified: '2026-02-01T00:00:00.000Z',
         location: `${VIEW.baseUrl}/Users/usr_1`,
+        version: 'W/"3"',
       },
     });
   });

@@ -63,12 +63,15 @@ describe('the schema', () => {
 });
 
 describe('the discovery documents', () => {
-  test('list the three schemas with every characteristic of RFC 7643 section 7', () => {
+  test('list all schemas with every characteristic of RFC 7643 section 7', () => {
     const documents = schemaDocuments(BASE);
     expect(documents.map(({ id }) => id)).toEqual([
       'urn:ietf:params:scim:schemas:core:2.0:User',
       ENTERPRISE,
       'urn:ietf:params:scim:schemas:core:2.0:Group',
+      'urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig',
+      'urn:ietf:params:scim:schemas:core:2.0:ResourceType',
+      'urn:ietf:params:scim:schemas:core:2.0:Schema',
     ]);
     expect(documents[0]).toMatchObject({
       schemas: ['urn:ietf:params:scim:schemas:core:2.0:Schema'],
@@ -117,11 +120,19 @@ describe('the discovery documents', () => {
   test('promise what the service does', () => {
     expect(serviceProviderConfigDocument(BASE)).toMatchObject({
       patch: { supported: true },
-      bulk: { supported: false },
+      bulk: { supported: true, maxOperations: 1000, maxPayloadSize: 1_048_576 },
       filter: { supported: true, maxResults: 200 },
       changePassword: { supported: false },
-      sort: { supported: false },
-      etag: { supported: false },
+      sort: { supported: true },
+      etag: { supported: true },
+      pagination: {
+        cursor: true,
+        index: true,
+        defaultPaginationMethod: 'index',
+        defaultPageSize: 100,
+        maxPageSize: 200,
+        cursorTimeout: 3600,
+      },
       authenticationSchemes: [{ type: 'oauthbearertoken' }],
     });
   });
