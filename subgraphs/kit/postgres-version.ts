@@ -6,7 +6,7 @@ import type { Databases } from './database.ts';
  * may INSERT, UPDATE and SELECT reads every tenant's rows by iterating INSERT ... ON CONFLICT DO UPDATE
  * (CVE-2026-120154), and its sibling CVE-2026-16237 lets it write them.
  */
-const SAFE_MINORS: Readonly<Record<number, number>> = { 14: 25, 15: 20, 16: 16, 17: 12, 18: 7 };
+const SAFE_MINORS: Readonly<Record<number, number>> = { 15: 20, 16: 16, 17: 12, 18: 7 };
 
 const OLDEST_MAJOR = Math.min(...Object.keys(SAFE_MINORS).map(Number));
 

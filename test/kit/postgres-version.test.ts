@@ -4,7 +4,6 @@ import { assessVersion, requireSafeVersion } from '#kit/postgres-version.ts';
 import { withClient } from '../support/postgres.ts';
 
 const FIXED = [
-  [14, 25],
   [15, 20],
   [16, 16],
   [17, 12],
@@ -23,9 +22,9 @@ describe('assessVersion', () => {
     expect(before.sentence).toContain(`${major}.${minor} or newer`);
   });
 
-  it('refuses every release of the versions before 14, and what is no version', () => {
-    fc.assert(fc.property(fc.integer({ min: -1, max: 139_999 }), (version) => !assessVersion(version).ok));
-    expect(assessVersion(130_099)).toMatchObject({ ok: false, minimum: '14.25' });
+  it('refuses every release of the versions before 15, and what is no version', () => {
+    fc.assert(fc.property(fc.integer({ min: -1, max: 149_999 }), (version) => !assessVersion(version).ok));
+    expect(assessVersion(140_099)).toMatchObject({ ok: false, minimum: '15.20' });
     expect(assessVersion(Number.NaN).ok).toBe(false);
     expect(assessVersion(180_007.5).ok).toBe(false);
   });
