@@ -24,9 +24,20 @@ export interface Bar {
   readonly held: boolean;
 }
 
+/** How long it took until something had happened, under one condition; in ms. */
+export interface Latencies {
+  readonly name: string;
+  readonly count: number;
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+  readonly mostMs: number;
+}
+
 /** What a benchmark found. */
 export interface Findings {
   readonly cases: readonly Case[];
+  readonly latencies?: readonly Latencies[];
   readonly bar: Bar | null;
 }
 

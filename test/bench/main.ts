@@ -2,19 +2,31 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
 import { fairness } from './fairness.ts';
+import { fairnessWhole } from './fairness-whole.ts';
 import { gateway } from './gateway.ts';
 import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
 import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
+import { revocation } from './revocation.ts';
+import { scim } from './scim.ts';
 
 // Measures what the platform costs, in ratios that a busy machine does not spoil; README.md says how to read them.
 
-const BENCHMARKS: readonly Benchmark[] = [gateway, fairness, memory, platform, isolation];
+const BENCHMARKS: readonly Benchmark[] = [
+  gateway,
+  fairness,
+  fairnessWhole,
+  memory,
+  platform,
+  isolation,
+  revocation,
+  scim,
+];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]
 
-${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(12)}${asks}`).join('\n')}
+${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(16)}${asks}`).join('\n')}
 
   --rounds <n>         rounds of every case, 3 to 100 (default: 7)
   --profile <folder>   writes a CPU profile of every server; its figures are not to be quoted

@@ -1,5 +1,5 @@
 import { cpus, loadavg } from 'node:os';
-import type { BenchmarkOptions, Findings } from './benchmark.ts';
+import type { BenchmarkOptions, Findings, Latencies } from './benchmark.ts';
 import type { Measured, Spread } from './measure.ts';
 
 /** The machine and the conditions that figures were taken under. */
@@ -29,7 +29,7 @@ export function conditions({ rounds, profileFolder }: BenchmarkOptions): Conditi
 }
 
 /** Returns the findings as a table for people. */
-export function tableOf(name: string, { cases, bar }: Findings, under: Conditions): string {
+export function tableOf(name: string, { cases, latencies = [], bar }: Findings, under: Conditions): string {
   const lines = [
     `${name}: node ${under.node}, ${under.platform}, ${under.cores} x ${under.cpu}, load ${under.load}, ${under.rounds} rounds`,
   ];
@@ -46,6 +46,8 @@ export function tableOf(name: string, { cases, bar }: Findings, under: Condition
     ];
     lines.push('', title, ...aligned([headings, ...targets.map((target) => rowOf(target, others))]));
   }
+  if (latencies.length > 0)
+    lines.push('', ...aligned([['', 'count', 'p50 ms', 'p95 ms', 'p99 ms', 'most ms'], ...latencies.map(latencyRow)]));
   if (bar !== null)
     lines.push(
       '',
@@ -66,6 +68,10 @@ function rowOf(target: Measured, others: readonly string[]): string[] {
     target.p50Ms.toFixed(2),
     target.p99Ms.toFixed(2),
   ];
+}
+
+function latencyRow({ name, count, p50Ms, p95Ms, p99Ms, mostMs }: Latencies): string[] {
+  return [name, String(count), ...[p50Ms, p95Ms, p99Ms, mostMs].map((ms) => ms.toFixed(1))];
 }
 
 function spreadText(spread: Spread | null | undefined): string {

@@ -44,4 +44,6 @@ const { url, reload } = await startGateway({
   operationsFolder: mkdtempSync(join(tmpdir(), 'tenon-bench-operations-')),
   verifierKey: readSigningKey(config).verifierKey,
 });
-serveBench(url, () => reload(supergraphSdl));
+let loaded = 0;
+// The same text again would not be loaded at all.
+serveBench(url, () => reload(`${supergraphSdl}\n# ${(loaded += 1)}\n`));
