@@ -97,7 +97,7 @@ describe('an error about a document', () => {
       },
     ];
     for (const body of [...wrong, ...wrong]) {
-      const answer = await post(house, house.acme.scim, { body });
+      const answer = await post(house, house.acme.admin, { body });
       expect(codesOf(answer.body)[0]).toBe('BAD_USER_INPUT');
       expect(answer.text).not.toMatch(/did you mean/i);
     }
