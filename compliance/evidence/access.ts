@@ -2,6 +2,7 @@ import { inTenant } from '#kit/database.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { uuidOrNull } from '#schema/ids.ts';
 import { credentialsSql, liveCredentials } from './access-credentials.ts';
+import { revocationEvidence, type RevocationEvidence } from './access-revocations.ts';
 import { presentUsers, UNRECORDED, USERS_SQL } from './access-users.ts';
 import type { Collection, CollectionScope, Collector, ControlException, ControlFinding } from './collector.ts';
 import { writeFromLog, type LogPopulation } from './log-population.ts';
@@ -106,30 +107,43 @@ async function collect(scope: CollectionScope): Promise<Collection> {
       expected: () => countLive(scope),
     }),
   ];
+  const revocations = await revocationEvidence(scope);
   const stillOpen = await openAfterLeaving(scope, leavers);
-  return { populations, controls: controlsOf({ leavers, users, credentials }, stillOpen) };
+  return {
+    populations: [...populations, ...revocations.populations],
+    controls: controlsOf({ leavers, users, credentials, revocations }, stillOpen),
+  };
 }
 
 function controlsOf(
-  { leavers, users, credentials }: Observed,
+  { leavers, users, credentials, revocations }: Observed & { readonly revocations: RevocationEvidence },
   stillOpen: readonly ControlException[],
 ): ControlFinding[] {
   return [
     {
       criterion: 'CC6.2',
-      test: 'Each person in the table and each working credential was looked for in the log: who came without an entry is an exception.',
-      populations: ['user-lifecycle', 'credential-changes', 'users-present', 'credentials-live'],
+      test: 'Each person in the table and each working credential was looked for in the log: who came without an entry is an exception. How long the end of each access took is told beside it.',
+      populations: ['user-lifecycle', 'credential-changes', 'users-present', 'credentials-live', 'revocations'],
       exceptions: [...users.exceptions.filter(isUnrecorded), ...credentials.exceptions],
       untested: null,
-      facts: { users_present: users.rows, users_active: users.active, credentials_live: credentials.rows },
+      facts: {
+        users_present: users.rows,
+        users_active: users.active,
+        credentials_live: credentials.rows,
+        ...revocations.facts,
+      },
     },
     {
       criterion: 'CC6.3',
-      test: 'For everybody the state by the log was compared with the state by the table; whoever left was looked for among working credentials.',
-      populations: ['deactivations', 'role-changes', 'users-present'],
-      exceptions: [...users.exceptions.filter((exception) => !isUnrecorded(exception)), ...stillOpen],
+      test: 'For everybody the state by the log was compared with the state by the table; whoever left was looked for among working credentials. For each end of an access it was read from the log how long it took until every gateway refused it; what a gateway did not confirm is an exception.',
+      populations: ['deactivations', 'role-changes', 'users-present', 'revocations', 'revocations-open'],
+      exceptions: [
+        ...users.exceptions.filter((exception) => !isUnrecorded(exception)),
+        ...stillOpen,
+        ...revocations.exceptions,
+      ],
       untested: null,
-      facts: { deactivated_in_window: leavers.size, users_active: users.active },
+      facts: { deactivated_in_window: leavers.size, users_active: users.active, ...revocations.facts },
     },
   ];
 }
