@@ -24,6 +24,7 @@ import { sessionRoutes } from './sessions/routes.ts';
 import { SignInFactor } from './sign-in/model.ts';
 import { FactorResolver, SignInAdministrationResolver, ViewerFactorResolver } from './sign-in/resolver.ts';
 import { signInRoutes } from './sign-in/routes.ts';
+import { startUpkeep } from './upkeep/upkeep-loop.ts';
 
 /** Users, groups, roles and credentials; SCIM provisioning and sign-in. */
 export const identity = defineSubgraph({
@@ -64,5 +65,8 @@ export const identity = defineSubgraph({
   references: { User: findUsers, Group: findGroups },
   routes: [...scimRoutes, ...signInRoutes, ...samlRoutes, ...sessionRoutes, ...oidcRoutes, ...securityEventRoutes],
   personalData: { collect: collectPersonalData },
-  work: startDeliveries,
+  work: (platform) => {
+    const works = [startDeliveries(platform), startUpkeep(platform)];
+    return { stop: async () => void (await Promise.all(works.map((work) => work.stop()))) };
+  },
 });

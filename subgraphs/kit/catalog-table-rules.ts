@@ -19,6 +19,22 @@ export const WORKER_TABLES: readonly string[] = [
   'security_event_deliveries',
 ];
 
+/**
+ * Tables of the cell in which the worker changes rows of one tenant at a time, under her context: before it stands the same
+ * whole wall as before the application.
+ */
+export const WORKER_TENANT_TABLES: readonly string[] = [
+  'identity_connections',
+  'domain_proofs',
+  'sign_in_flows',
+  'used_assertions',
+  'spent_challenges',
+  'pending_sign_ins',
+  'authorization_codes',
+  'refresh_tokens',
+  'sign_in_attempts',
+];
+
 /** It reads the keys that the application must not see; what it returns is the tenant that a signature names. */
 const SECURITY_DEFINERS: ReadonlySet<string> = new Set(['tenon.tenant_id()']);
 /** In a scalar subselect, which PostgreSQL runs once a statement instead of once a row. */
@@ -80,6 +96,14 @@ export const TABLE_RULES: readonly CatalogRule[] = [
       openTables(catalog)
         .filter(({ name }) => WORKER_TABLES.includes(name))
         .flatMap((table) => breach(!table.policies.some(isWorkerWall), table, 'has no whole policy worker_isolation.')),
+  },
+  {
+    name: 'worker-rights',
+    requirement: 'The worker changes no table but those that it reaches for all tenants or keeps for one at a time.',
+    breaches: (catalog) =>
+      openTables(catalog)
+        .filter(({ name }) => !WORKER_TABLES.includes(name) && !WORKER_TENANT_TABLES.includes(name))
+        .flatMap((table) => breach(isChangedByWorker(table), table, 'can be changed by tenon_worker.')),
   },
   {
     name: 'permissive-policies',
@@ -176,6 +200,12 @@ function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
 function isWorkerWall({ name, permissive, command, roles, using, check }: CatalogPolicy): boolean {
   const shape = name === 'worker_isolation' && !permissive && command === 'ALL' && roles.join() === 'tenon_worker';
   return shape && using === WORKER_WALL && check === WORKER_WALL;
+}
+
+function isChangedByWorker({ privileges, columns }: CatalogRelation): boolean {
+  return [privileges, ...columns.map((column) => column.privileges)]
+    .flat()
+    .some(({ grantee, privilege }) => grantee === 'tenon_worker' && /^(?:INSERT|UPDATE|DELETE)$/.test(privilege));
 }
 
 /** Tables in schema app, also those that are children of others. */

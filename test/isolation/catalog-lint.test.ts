@@ -2,7 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CATALOG_RULES, lintCatalog, lintSnapshot } from '#kit/catalog-lint.ts';
 import { catalogFingerprint, readCatalog, snapshotCatalog } from '#kit/catalog-snapshot.ts';
-import { WORKER_TABLES } from '#kit/catalog-table-rules.ts';
+import { WORKER_TABLES, WORKER_TENANT_TABLES } from '#kit/catalog-table-rules.ts';
 import { makeStores, type TestStores } from '../support/databases.ts';
 import { withClient } from '../support/postgres.ts';
 
@@ -91,6 +91,8 @@ const MUTATIONS: readonly Mutation[] = [
     sql: `drop policy tenant_isolation on app.users;
       create policy tenant_isolation on app.users as restrictive for select to public using (${WALL})`,
   },
+  { rule: 'worker-rights', object: 'app.users', sql: 'grant delete on app.users to tenon_worker' },
+  { rule: 'worker-rights', object: 'app.users', sql: 'grant update (email) on app.users to tenon_worker' },
   { rule: 'worker-isolation', object: 'app.outbox', sql: 'drop policy worker_isolation on app.outbox' },
   {
     rule: 'worker-isolation',
@@ -284,7 +286,7 @@ describe('the catalog lint', () => {
     ]);
   });
 
-  it('exempts no table but those that exist and that the worker writes', async () => {
+  it('names the tables that the worker writes, for all tenants or for one, and exempts no other', async () => {
     const cell = await withClient(stores.url('eu-1'), snapshotCatalog);
     const audit = await withClient(stores.url('eu-1 audit'), snapshotCatalog);
     const written = [...cell.relations, ...audit.relations]
@@ -294,7 +296,7 @@ describe('the catalog lint', () => {
           .some(({ grantee, privilege }) => grantee === 'tenon_worker' && privilege !== 'SELECT'),
       )
       .map(({ name }) => name);
-    expect(WORKER_TABLES.toSorted()).toEqual(written.toSorted());
+    expect([...WORKER_TABLES, ...WORKER_TENANT_TABLES].toSorted()).toEqual(written.toSorted());
   });
 });
 

@@ -218,15 +218,21 @@ describe('the worker', () => {
     expect((await worker.query('delete from outbox')).rowCount).toBe(2);
   });
 
-  it("reads a tenant's rows under her context and changes none", async () => {
+  it("reads a tenant's rows under her context, changes none of her people and speaks for no other tenant", async () => {
     await within(worker, a.token, async () => expect(await tenantsIn(worker, 'users')).toEqual(new Set([a.uuid])));
     for (const sql of [
       'delete from users',
       'update users set active = false',
-      `insert into outbox (id, outcome, event) values (gen_random_uuid(), 'success', '{}')`,
+      'update credentials set revoked_at = now()',
+      `update domain_proofs set domain = 'mallory.example'`,
+      `update identity_connections set secret = 'known'`,
+      'update sign_in_attempts set failures = 0',
+      `insert into outbox (tenant_id, id, outcome, event) values ('${b.uuid}', gen_random_uuid(), 'success', '{}')`,
     ]) {
       expect((await refusal(within(worker, a.token, () => worker.query(sql)))).code, sql).toBe('42501');
     }
+    const sql = `insert into outbox (tenant_id, id, outcome, event) values ('${a.uuid}', gen_random_uuid(), 'success', '{}')`;
+    expect((await refusal(worker.query(sql))).code).toBe('42501');
   });
 
   it("sees of the tables that it drains for all tenants one tenant's rows under her context", async () => {

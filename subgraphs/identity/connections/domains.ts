@@ -57,7 +57,7 @@ export async function verifyEmailDomain(
 ): Promise<{ emailDomain: EmailDomain; recordFound: boolean }> {
   const claim = await inTenant(ctx, (tx) => requireDomain(tx, id));
   const recordFound = await hasRecord(ctx.platform, claim);
-  const emailDomain = recordFound ? await prove(ctx, claim) : await miss(ctx, claim);
+  const emailDomain = recordFound ? await prove(ctx, claim) : await missRecord(ctx, claim);
   return { emailDomain, recordFound };
 }
 
@@ -133,7 +133,11 @@ async function prove(ctx: RequestContext, claim: EmailDomain): Promise<EmailDoma
   });
 }
 
-async function miss(ctx: RequestContext, claim: EmailDomain): Promise<EmailDomain> {
+/**
+ * Notes that DNS had no record of a domain. An unproven one stays so; a proven one is marked, and is proven no more once the
+ * record has been missing for 14 days: nobody is found by it then, and single sign-on is enforced for it no more.
+ */
+export async function missRecord(ctx: RequestContext, claim: EmailDomain): Promise<EmailDomain> {
   const now = ctx.clock();
   const missingSince = claim.missingSince ?? now;
   const isLapsed = claim.verifiedAt !== null && now.getTime() - missingSince.getTime() >= GRACE_MS;

@@ -164,7 +164,8 @@ async function metadataOf(
   return typeof metadataUrl === 'string' ? fetchMetadata(ctx, metadataUrl) : null;
 }
 
-async function fetchMetadata(ctx: RequestContext, url: string): Promise<IdpMetadata> {
+/** Reads the metadata at an address; what cannot be had or read there is BAD_USER_INPUT. */
+export async function fetchMetadata(ctx: RequestContext, url: string): Promise<IdpMetadata> {
   const answer = await outgoingFetch(ctx.platform, url, {
     headers: { accept: 'application/samlmetadata+xml, text/xml' },
   });
