@@ -26,9 +26,10 @@ interface Heard {
 
 /**
  * Says of every revocation in the cells that it is in force in this gateway, as soon as it is, until the returned function
- * is called, which waits for what is being written. The last gateway to say so completes the record: `access.revocation_enforced` in the audit log of the tenant,
- * with the time that it took, by the clock of the database, which counts the way to it as well. Gateways that say nothing
- * for seconds are counted in it as missing; they read each credential anew after 750 ms without news.
+ * is called, which waits for what is being written. The last gateway to say so completes the record:
+ * `access.revocation_enforced` in the audit log of the tenant, with the time that it took, by the clock of the database,
+ * which counts the way to it as well. Gateways that say nothing for seconds are counted in it as missing; they read each
+ * credential anew after 750 ms without news.
  */
 export function acknowledgeRevocations(platform: Platform, feed: Pick<ChangeFeed, 'subscribe'>): () => Promise<void> {
   const gateway = uuidv7();

@@ -45,6 +45,29 @@ afterAll(async () => {
   await road.close();
 });
 
+describe('whoever is deactivated leaves a proof', () => {
+  afterAll(() => road.swallowNews(false));
+
+  it('of when the last gateway had put it into force', async () => {
+    const { id } = await expectRefusal();
+    const event = await eventOf(id);
+    expect(event).toMatchObject({
+      actor: { type: 'system', id: 'gateway' },
+      resource: { type: 'user', id: mia },
+      context: { reason: 'deactivated', gateways: 2, unconfirmed: 0 },
+    });
+    const { latency_ms: latencyMs } = event.context;
+    expect(latencyMs).toBeGreaterThan(0);
+    expect(latencyMs).toBeLessThan(MOST_MS);
+  });
+
+  it('that counts a gateway as missing which has not said so within seconds', async () => {
+    road.swallowNews(true);
+    const { id } = await expectRefusal();
+    expect((await eventOf(id)).context).toMatchObject({ gateways: 2, unconfirmed: 1 });
+  });
+});
+
 describe('whoever is deactivated is refused by every gateway within a second', () => {
   it('20 times', async () => {
     for (let round = 0; round < 20; round++) await expectRefusal();
@@ -83,29 +106,6 @@ describe('whoever is deactivated is refused by every gateway within a second', (
     await asSuperuser(text.replace('perform pg_notify(', 'perform concat('));
     for (let round = 0; round < 5; round++) await expectRefusal();
     await asSuperuser(text);
-  });
-});
-
-describe('whoever is deactivated leaves a proof', () => {
-  afterAll(() => road.swallowNews(false));
-
-  it('of when the last gateway had put it into force', async () => {
-    const { id } = await expectRefusal();
-    const event = await eventOf(id);
-    expect(event).toMatchObject({
-      actor: { type: 'system', id: 'gateway' },
-      resource: { type: 'user', id: mia },
-      context: { reason: 'deactivated', gateways: 2, unconfirmed: 0 },
-    });
-    const { latency_ms: latencyMs } = event.context;
-    expect(latencyMs).toBeGreaterThan(0);
-    expect(latencyMs).toBeLessThan(MOST_MS);
-  });
-
-  it('that counts a gateway as missing which has not said so within seconds', async () => {
-    road.swallowNews(true);
-    const { id } = await expectRefusal();
-    expect((await eventOf(id)).context).toMatchObject({ gateways: 2, unconfirmed: 1 });
   });
 });
 
