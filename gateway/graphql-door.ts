@@ -114,7 +114,7 @@ async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAns
       watch.abort(reason);
     },
   };
-  parts.underWay.enter(underWay);
+  const place = parts.underWay.enter(underWay);
   try {
     const { pathId, search } = addressOf(req);
     const body = method === 'POST' ? await readBody(req, bodyMax(parts.limits)) : '';
@@ -134,7 +134,7 @@ async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAns
     if (ended.reason !== null) throw ended.reason;
     return answer;
   } finally {
-    parts.underWay.leave(underWay);
+    parts.underWay.leave(place);
     watch.end();
   }
 }

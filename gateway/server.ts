@@ -87,8 +87,8 @@ function mountSubgraphRoutes(
       response?.destroy();
     };
     const request = { tenant, startedMs, again, end };
-    parts.underWay.enter(request);
-    response?.once('close', () => parts.underWay.leave(request));
+    const place = parts.underWay.enter(request);
+    response?.once('close', () => parts.underWay.leave(place));
     return requestContext(platform, tenant, ending);
   };
   // An identity provider that took a person's access away is answered when this gateway knows of it.

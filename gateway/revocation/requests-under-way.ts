@@ -19,9 +19,10 @@ export interface RequestUnderWay {
  * let in by. It holds one small object for each, and thus no more than there are connections.
  */
 export interface RequestsUnderWay {
-  readonly enter: (request: RequestUnderWay) => void;
-  /** Forgets a request that is over. */
-  readonly leave: (request: RequestUnderWay) => void;
+  /** Returns the place of the request, to leave it by. */
+  readonly enter: (request: RequestUnderWay) => number;
+  /** Forgets the request at a place, when it is over. */
+  readonly leave: (place: number) => void;
   readonly close: () => void;
 }
 
@@ -38,11 +39,15 @@ const MOST_AT_ONCE = 8;
  * looked up is ended.
  */
 export function newRequestsUnderWay(feed: Pick<ChangeFeed, 'subscribe' | 'isLive'>): RequestsUnderWay {
-  const all = new Set<RequestUnderWay>();
+  // Places are taken again and again. A Set would leave a dead table behind now and then, by which the collector of young
+  // objects takes all that was in it for alive: that cost a fifth of a small request.
+  const places: (RequestUnderWay | null)[] = [];
+  const free: number[] = [];
+  const all = () => places.filter((request) => request !== null);
   const timers = new Set<NodeJS.Timeout>();
   const due = new Map<string, { sinceMs: number }>();
   const unsubscribe = feed.subscribe((change) => {
-    if (change.topic !== 'credentials' || all.size === 0) return;
+    if (change.topic !== 'credentials' || free.length === places.length) return;
     const key = `${change.cell} ${change.tenant ?? '*'}`;
     const known = due.get(key);
     const news = { sinceMs: performance.now() };
@@ -54,18 +59,25 @@ export function newRequestsUnderWay(feed: Pick<ChangeFeed, 'subscribe' | 'isLive
     const timer = setTimeout(() => {
       timers.delete(timer);
       due.delete(key);
-      void check([...all].filter((request) => request.startedMs <= news.sinceMs && isAbout(change, request)));
+      void check(all().filter((request) => request.startedMs <= news.sinceMs && isAbout(change, request)));
     }, SHORT_MS).unref();
     timers.add(timer);
   });
   const watch = setInterval(() => {
     const beforeMs = performance.now() - SHORT_MS;
-    const blind = [...all].filter(({ tenant, startedMs }) => startedMs < beforeMs && !feed.isLive(tenant.cell));
+    const blind = all().filter(({ tenant, startedMs }) => startedMs < beforeMs && !feed.isLive(tenant.cell));
     if (blind.length > 0) void check(blind);
   }, NO_NEWS_MS).unref();
   return {
-    enter: (request) => void all.add(request),
-    leave: (request) => void all.delete(request),
+    enter: (request) => {
+      const place = free.pop() ?? places.length;
+      places[place] = request;
+      return place;
+    },
+    leave: (place) => {
+      places[place] = null;
+      free.push(place);
+    },
     close: () => {
       unsubscribe();
       clearInterval(watch);
@@ -77,7 +89,7 @@ export function newRequestsUnderWay(feed: Pick<ChangeFeed, 'subscribe' | 'isLive
     const waiting = requests.values();
     await Promise.all(
       Array.from({ length: MOST_AT_ONCE }, async () => {
-        for (const request of waiting) if (all.has(request)) await checkOne(request);
+        for (const request of waiting) if (places.includes(request)) await checkOne(request);
       }),
     );
   }
