@@ -27,7 +27,7 @@ export interface ListenerOptions {
 }
 
 /** How often the connection has to prove that it is alive, and that nothing was lost. */
-const HEARTBEAT_MS = 250;
+const HEARTBEAT_MS = 200;
 /** Without a proof for so long it does not count as live, whatever the socket says. */
 const MAX_SILENCE_MS = 750;
 /** A heartbeat that is not answered in this time ends the connection. */
