@@ -39,6 +39,8 @@ export function newApolloServer(parts: GatewayParts): ApolloServer<ApolloContext
     includeStacktraceInErrorResponses: false,
     hideSchemaDetailsFromClientErrors: parts.platform.config.profile === 'production',
     persistedQueries: false,
+    // What was seen once is remembered as a program; parsed documents beside it are nothing but memory.
+    documentStore: null,
     // The process itself ends the server, after requests under way have been answered.
     stopOnTerminationSignals: false,
     plugins: [ApolloServerPluginInlineTraceDisabled(), usePreparation(parts)],
