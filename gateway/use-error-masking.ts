@@ -3,6 +3,7 @@ import { logError } from '#kit/log.ts';
 import { asTenonError, ERRORS, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { withoutSuggestions } from '#schema/operation-limits.ts';
 import { throttledExtensions } from './budget/problem-details.ts';
+import { CallerGoneError } from './links/request-signal.ts';
 import { ThrottledError } from './budget/throttled-error.ts';
 
 /** An error that a request was refused with, as the client reads it. */
@@ -29,7 +30,8 @@ const OWN_DOCUMENT_CODES: ReadonlySet<string> = new Set([
 export function refusalAnswer(thrown: unknown, requestId: string): RefusalAnswer {
   const known = asTenonError(thrown);
   const { code, status } = known;
-  if (status >= 500) logError(known, requestId);
+  // Anybody can go away as often as she likes: that fills no log.
+  if (status >= 500 && !(known instanceof CallerGoneError)) logError(known, requestId);
   const extensions =
     known instanceof ThrottledError
       ? { ...throttledExtensions(known.refusal, { requestId, now: new Date() }) }

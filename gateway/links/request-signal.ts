@@ -2,6 +2,13 @@ import type { ServerResponse } from 'node:http';
 import { RequestEnding, type Abortable } from '#kit/request-ending.ts';
 import { TenonError } from '#schema/errors.ts';
 
+/** The caller did not wait for her answer: no fault of ours, and nobody is left to be told. */
+export class CallerGoneError extends TenonError {
+  constructor() {
+    super('GATEWAY_TIMEOUT', 'the caller went away');
+  }
+}
+
 /** Watches a request until its answer is ready; its signal is aborted when the caller goes away or the time is up. */
 export class RequestWatch {
   readonly signal: Abortable;
@@ -30,7 +37,7 @@ export class RequestWatch {
   }
 
   #closed(): void {
-    this.#ending.abort(new TenonError('GATEWAY_TIMEOUT', 'the caller went away'));
+    this.#ending.abort(new CallerGoneError());
   }
 }
 
