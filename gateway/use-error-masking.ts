@@ -3,8 +3,8 @@ import { logError } from '#kit/log.ts';
 import { asTenonError, ERRORS, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { withoutSuggestions } from '#schema/operation-limits.ts';
 import { throttledExtensions } from './budget/problem-details.ts';
-import { CallerGoneError } from './links/request-signal.ts';
 import { ThrottledError } from './budget/throttled-error.ts';
+import { CallerGoneError } from './links/request-signal.ts';
 
 /** An error that a request was refused with, as the client reads it. */
 export interface RefusalAnswer {

@@ -133,11 +133,11 @@ function newDatabaseToken(tenant: Id<'tnt'>, keys: ContextKeys, nowMs: number): 
 
 /** Returns the secret that a database verifies tokens of this key with; it cannot seal an envelope. */
 export function databaseSecret(key: ContextKey): Buffer {
-  return derive(key, 'tenon database context v1');
+  return deriveKey(key, 'tenon database context v1');
 }
 
 function envelopeMac(key: ContextKey, body: string): string {
-  return createHmac('sha256', derive(key, 'tenon context envelope v1')).update(body).digest('base64url');
+  return createHmac('sha256', deriveKey(key, 'tenon context envelope v1')).update(body).digest('base64url');
 }
 
 interface DatedToken {
@@ -148,8 +148,8 @@ interface DatedToken {
 const databaseTokens = new WeakMap<ContextKey, LRUCache<Id<'tnt'>, DatedToken>>();
 const derived = new WeakMap<ContextKey, Map<string, Buffer>>();
 
-/** HKDF (RFC 5869), remembered a key: deriving costs more than signing. */
-function derive(key: ContextKey, purpose: string): Buffer {
+/** Returns a key of 32 bytes for one purpose (HKDF, RFC 5869), remembered: deriving costs more than signing. */
+export function deriveKey(key: ContextKey, purpose: string): Buffer {
   const known = derived.get(key) ?? new Map<string, Buffer>();
   derived.set(key, known);
   const found = known.get(purpose) ?? Buffer.from(hkdfSync('sha256', key.secret, '', purpose, 32));

@@ -1,5 +1,6 @@
 import { validateSync } from 'class-validator';
 import type { ConnectionArgs } from '#kit/connection.ts';
+import { mediaTypeOf } from '#kit/route-body.ts';
 import type { RouteRequest } from '#kit/route.ts';
 import { OUTCOMES } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
@@ -39,14 +40,11 @@ export function pageArgsOf({ query }: RouteRequest): ConnectionArgs {
 }
 
 /** Returns the request for evidence inside a JSON body, under the rules of the graph. */
-export function evidenceInputOf({ headers, body }: RouteRequest): RequestEvidenceInput {
-  const type = String(headers['content-type'] ?? '')
-    .split(';')[0]
-    ?.trim()
-    .toLowerCase();
+export function evidenceInputOf(req: RouteRequest): RequestEvidenceInput {
+  const type = mediaTypeOf(req);
   if (type !== 'application/json')
     fail('UNSUPPORTED_MEDIA_TYPE', `content type ${type}`, { hint: 'It takes application/json.' });
-  const { kind, from, to, subject } = textsOf(parseObject(body), EVIDENCE_NAMES);
+  const { kind, from, to, subject } = textsOf(parseObject(req.body), EVIDENCE_NAMES);
   const kinds = Object.values(EvidenceKindEnum);
   const input = new RequestEvidenceInput();
   input.kind = kinds.find((known) => known === kind) ?? refuse(`"kind" takes ${kinds.join(', ')}.`);

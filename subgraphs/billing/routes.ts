@@ -1,3 +1,4 @@
+import { mediaTypeOf } from '#kit/route-body.ts';
 import type { RouteRequest, TenantRoute } from '#kit/route.ts';
 import { findTenant } from '#kit/directory.ts';
 import type { RequestContext } from '#kit/request-context.ts';
@@ -58,8 +59,7 @@ async function customerOf(ctx: RequestContext): Promise<{ id: string; name: stri
 
 /** Hostile input enters here; the server has bounded its size. */
 function readBatch(req: RouteRequest): UsageBatch {
-  const [type = ''] = String(req.headers['content-type'] ?? '').split(';');
-  switch (type.trim().toLowerCase()) {
+  switch (mediaTypeOf(req)) {
     case 'application/json':
       return jsonBatch(textOf(req.body));
     case 'application/x-ndjson':

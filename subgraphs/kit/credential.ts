@@ -1,4 +1,3 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { requireOpen } from './authorize.ts';
 import { inTenantOnce, type Databases, type TenantTransaction } from './database.ts';
@@ -6,6 +5,7 @@ import { findTenant, type TenantPlace } from './directory.ts';
 import { newNetworkGuard, type NetworkGuard } from './network-guard.ts';
 import { isJwt, verifyAccessToken, type VerifiedAccess } from './session-jwt.ts';
 import { overrideColumns, type LimitOverrides } from './tenant-limits.ts';
+import { hashSecret, isSecretOf, newSecret } from './secret.ts';
 import { outsideTrace } from './tenant-trace.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, isId, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
@@ -66,7 +66,7 @@ export async function issueCredential(
 ): Promise<{ id: string; token: string }> {
   const { token, id: prefix } = CREDENTIAL_KINDS[credential.kind];
   const id = mintId(prefix);
-  const secret = randomBytes(32).toString('base64url');
+  const secret = newSecret();
   const user = credential.userId === null ? null : uuidOf('usr', credential.userId);
   // The user's row is locked, so that a deactivation at the same moment either ends this credential or forbids it.
   const epoch = user === null ? 0 : await lockActiveUser(tx, user);
@@ -80,7 +80,7 @@ export async function issueCredential(
       credential.name,
       credential.client ?? null,
       credential.scopes ?? [],
-      hash(secret),
+      hashSecret(secret),
       epoch,
       credential.expiresAt,
       credential.networks ?? [],
@@ -244,7 +244,7 @@ export async function consumeSignInLink(
   now: Date,
 ): Promise<Id<'usr'>> {
   const row = await readCredential(tx, parts);
-  if (row === null || row.user_id === null || !sameSecret(row.secret_hash, parts.secret) || !isAlive(row, now)) {
+  if (row === null || row.user_id === null || !isSecretOf(row.secret_hash, parts.secret) || !isAlive(row, now)) {
     fail('UNAUTHENTICATED', 'the sign-in link is unknown, used or expired');
   }
   const used = await tx.query(
@@ -313,7 +313,7 @@ function isAlive(row: CredentialRow, now: Date): boolean {
 
 /** What we signed counts in the epochs that it was signed in alone. */
 function isProven(parts: BearerParts, row: CredentialRow): boolean {
-  if (!('claims' in parts)) return sameSecret(row.secret_hash, parts.secret);
+  if (!('claims' in parts)) return isSecretOf(row.secret_hash, parts.secret);
   const { user, userEpoch, tenantEpoch } = parts.claims;
   const isHers = row.user_id !== null && idOf('usr', row.user_id) === user;
   return isHers && row.user_epoch === userEpoch && row.tenant_epoch === tenantEpoch;
@@ -345,12 +345,4 @@ function anonymousIn(place: TenantPlace): Omit<TenantContext, 'requestId'> {
 async function lockActiveUser(tx: Pick<TenantTransaction, 'query'>, user: string): Promise<number> {
   const [row] = await tx.query<{ epoch: number }>('select epoch from users where id = $1 and active for share', [user]);
   return row?.epoch ?? fail('NOT_FOUND', 'no active user of that id');
-}
-
-function hash(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
-}
-
-function sameSecret(stored: Buffer, secret: string): boolean {
-  return timingSafeEqual(stored, hash(secret));
 }

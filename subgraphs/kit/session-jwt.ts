@@ -1,8 +1,9 @@
-import { createHash, createPrivateKey, createPublicKey, hkdfSync, randomUUID, type KeyObject } from 'node:crypto';
+import { createPrivateKey, randomUUID } from 'node:crypto';
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
 import { fail } from '#schema/errors.ts';
 import { isId, uuidOrNull, type Id } from '#schema/ids.ts';
-import type { ContextKey, ContextKeys } from '#schema/tenant-context.ts';
+import { deriveKey, type ContextKeys } from '#schema/tenant-context.ts';
+import { jwtKeys } from './jwt-keys.ts';
 
 /** What an access token says: whose session it stands for, and in which epochs it was signed; never her rights. */
 export interface AccessClaims {
@@ -29,7 +30,7 @@ export async function signAccessToken(
 ): Promise<{ token: string; expiresInSeconds: number }> {
   const issuedAt = Math.floor(now.getTime() / 1000);
   const expiry = Math.min(issuedAt + ACCESS_TOKEN_SECONDS, Math.floor(expiresAt.getTime() / 1000));
-  const { kid, key } = signingKeyOf(keys.signing);
+  const { kid, key } = KEYS.of(keys.signing);
   const token = await new SignJWT({
     sid: claims.session,
     tid: claims.tenant,
@@ -59,7 +60,7 @@ export function isJwt(token: string): boolean {
 export async function verifyAccessToken(keys: ContextKeys, token: string, now: Date): Promise<VerifiedAccess> {
   try {
     const { kid } = decodeProtectedHeader(token);
-    const known = keys.all.map(signingKeyOf).find((one) => one.kid === kid);
+    const known = keys.all.map(KEYS.of).find((one) => one.kid === kid);
     if (known === undefined) return fail('UNAUTHENTICATED', 'the JWT is of no key of ours');
     // Each key signs access tokens and nothing else, so that the issuer says no more than the signature.
     const { payload } = await jwtVerify(token, known.publicKey, {
@@ -78,38 +79,16 @@ export async function verifyAccessToken(keys: ContextKeys, token: string, now: D
 
 /** Returns the public keys that access tokens are verified with, as a JWK set (RFC 7517); the signing one is the first. */
 export function accessTokenKeys(keys: ContextKeys): { readonly keys: readonly object[] } {
-  const ordered = [keys.signing, ...keys.all.filter((key) => key !== keys.signing)].map(signingKeyOf);
-  return {
-    keys: ordered.map(({ kid, publicKey }) =>
-      Object.assign(publicKey.export({ format: 'jwk' }), { kid, use: 'sig', alg: 'EdDSA' }),
-    ),
-  };
+  return { keys: KEYS.published(keys) };
 }
 
-interface SigningKey {
-  readonly kid: string;
-  readonly key: KeyObject;
-  readonly publicKey: KeyObject;
-}
-
-const signingKeys = new WeakMap<ContextKey, SigningKey>();
 /** The bytes before the seed in the PKCS #8 form of an Ed25519 key (RFC 8410 section 7). */
 const ED25519_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-/** Derived from the context key (HKDF, RFC 5869), so that it is the same in every process and rotates with it. */
-function signingKeyOf(contextKey: ContextKey): SigningKey {
-  const known = signingKeys.get(contextKey);
-  if (known !== undefined) return known;
-  const seed = Buffer.from(hkdfSync('sha256', contextKey.secret, '', 'tenon access token v1', 32));
-  const key = createPrivateKey({ key: Buffer.concat([ED25519_PREFIX, seed]), format: 'der', type: 'pkcs8' });
-  const publicKey = createPublicKey(key);
-  const kid = createHash('sha256')
-    .update(publicKey.export({ format: 'der', type: 'spki' }))
-    .digest('base64url');
-  const made = { kid: kid.slice(0, 22), key, publicKey };
-  signingKeys.set(contextKey, made);
-  return made;
-}
+const KEYS = jwtKeys('EdDSA', (contextKey) => {
+  const seed = deriveKey(contextKey, 'tenon access token v1');
+  return createPrivateKey({ key: Buffer.concat([ED25519_PREFIX, seed]), format: 'der', type: 'pkcs8' });
+});
 
 function claimsIn({ tid, sub, sid, uep, tep, exp }: Readonly<Record<string, unknown>>): VerifiedAccess {
   if (!isText(tid) || !isId('tnt', tid) || !isText(sub) || !isText(sid)) return malformed();

@@ -76,7 +76,6 @@ describe('hostile requests over HTTP', () => {
     const sorted = overtakenBy.toSorted((a, b) => a - b);
     expect(sorted.length).toBeGreaterThan(5);
     expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThanOrEqual(2 * LANES);
-    // The worst may have waited for a database that is busy elsewhere, yet never for all of them.
-    expect(sorted.at(-1)).toBeLessThanOrEqual(documents.length / 2);
+    expect(sorted.at(-1)).toBeLessThanOrEqual(8 * LANES);
   });
 });

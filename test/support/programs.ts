@@ -1,5 +1,5 @@
 import { accessSync, constants } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { delimiter, join } from 'node:path';
 
 /**
@@ -26,13 +26,31 @@ function isOnPath(program: string): boolean {
 
 /** Returns a port on 127.0.0.1 that nobody listens on at this moment. */
 export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  if (port === undefined) throw new Error('one port was asked for');
+  return port;
+}
+
+/** Returns so many different ports on 127.0.0.1 that nobody listens on at this moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  // All are held until the last is found: one that is let go may be given again at once.
+  const servers = await Promise.all(Array.from({ length: count }, listening));
+  const ports = servers.map(portOf);
+  await Promise.all(servers.map((server) => new Promise((closed) => void server.close(closed))));
+  return ports;
+}
+
+async function listening(): Promise<Server> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);
   });
+  return server;
+}
+
+function portOf(server: Server): number {
   const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
   if (address === null || typeof address === 'string') throw new Error('a listening server has a port');
   return address.port;
 }

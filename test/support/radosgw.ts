@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { AwsCredentials } from '../../compliance/archive/aws-signature.ts';
-import { freePort } from './programs.ts';
+import { freePorts } from './programs.ts';
 
 /** What must be installed: on Debian the packages radosgw, ceph-mon and ceph-osd. */
 export const RADOSGW_PROGRAMS = ['radosgw', 'ceph-mon', 'ceph-osd', 'radosgw-admin', 'ceph', 'monmaptool'] as const;
@@ -44,7 +44,8 @@ export async function startRadosgw(): Promise<Radosgw> {
 }
 
 async function start(folder: string, daemons: ChildProcess[]): Promise<Omit<Radosgw, 'stop'>> {
-  const ports = { v2: await freePort(), v1: await freePort(), s3: await freePort() };
+  const [v2 = 0, v1 = 0, s3 = 0] = await freePorts(3);
+  const ports = { v2, v1, s3 };
   const conf = join(folder, 'ceph.conf');
   const fsid = randomUUID();
   const run = (program: string, ...args: string[]) => promisify(execFile)(program, args, { timeout: START_TIMEOUT_MS });

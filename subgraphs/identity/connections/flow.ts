@@ -1,9 +1,10 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { TenantTransaction } from '#kit/database.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import type { RouteRequest } from '#kit/route.ts';
-import { uuidOf, uuidv7, type Id } from '#schema/ids.ts';
+import { hashSecret, isSecretOf, newSecret } from '#kit/secret.ts';
+import { uuidOf, type Id } from '#schema/ids.ts';
 import { openSecret, sealSecret } from '#schema/sealed-secret.ts';
+import { newOneTimeToken, parseOneTimeToken } from '../sessions/one-time-token.ts';
 import type { IdentityConnection } from './model.ts';
 import { refuseSignIn } from './refusal.ts';
 
@@ -19,7 +20,6 @@ export interface StartedFlow {
 const LIFETIME_MS = 10 * 60_000;
 /** Flows that are over and are swept out by one that begins. */
 const SWEPT = 100;
-const STATE_SHAPE = /^tnf_([0-9a-z]{26})\.([0-9a-f]{32})\.([\w-]{43})$/;
 
 type Query = Pick<TenantTransaction, 'query'>;
 type Named = Pick<IdentityConnection, 'id' | 'name'>;
@@ -31,8 +31,8 @@ export async function startFlow(
   { connection, content }: { readonly connection: Named; readonly content: string },
 ): Promise<StartedFlow> {
   const now = ctx.clock();
-  const id = uuidv7();
-  const [secret, browser] = [newSecret(), newSecret()];
+  const { token, uuid: id, secretHash } = newOneTimeToken('tnf', ctx.tenant.tenant);
+  const browser = newSecret();
   await tx.query(
     `delete from sign_in_flows where id in (
        select id from sign_in_flows where expires_at < $1 order by expires_at limit ${SWEPT} for update skip locked)`,
@@ -44,14 +44,13 @@ export async function startFlow(
     [
       id,
       uuidOf('con', connection.id),
-      hash(secret),
-      hash(browser),
+      secretHash,
+      hashSecret(browser),
       sealSecret(ctx.databases.keys, placeOf(ctx, id), content),
       new Date(now.getTime() + LIFETIME_MS),
     ],
   );
-  const hex = id.replaceAll('-', '');
-  return { state: `tnf_${ctx.tenant.tenant.slice(4)}.${hex}.${secret}`, cookie: cookieOf(ctx, hex, browser) };
+  return { state: token, cookie: cookieOf(ctx, id, browser) };
 }
 
 /**
@@ -63,18 +62,17 @@ export async function consumeFlow(
   ctx: RequestContext,
   { connection, state, req }: { readonly connection: Named; readonly state: string; readonly req: CookieRequest },
 ): Promise<string> {
-  const [, tenant = '', hex = '', secret = ''] = STATE_SHAPE.exec(state) ?? [];
-  const row = tenant === ctx.tenant.tenant.slice(4) ? await useUp(tx, { hex, connection, now: ctx.clock() }) : null;
-  const browser = readCookie(req, `${COOKIE}${hex}`);
-  if (row === null || !sameHash(row.secret_hash, secret) || !sameHash(row.browser_hash, browser))
+  const given = parseOneTimeToken('tnf', state);
+  const isHere = given?.tenant === ctx.tenant.tenant;
+  const row = isHere ? await useUp(tx, { uuid: given.uuid, connection, now: ctx.clock() }) : null;
+  const browser = isHere ? readCookie(req, cookieName(given.uuid)) : '';
+  if (row === null || !isSecretOf(row.secret_hash, given?.secret ?? '') || !isSecretOf(row.browser_hash, browser))
     return refuseSignIn({ reason: 'unknown_flow', connection });
   return openSecret(ctx.databases.keys, placeOf(ctx, row.id), row.sealed);
 }
 
 /** The part of a request that cookies are read from. */
 type CookieRequest = Pick<RouteRequest, 'headers'>;
-
-const COOKIE = 'tenon-sign-in-';
 
 interface FlowRow {
   readonly id: string;
@@ -86,13 +84,13 @@ interface FlowRow {
 /** A wrong secret rolls this back with the transaction, so that nobody but its browser uses a flow up. */
 async function useUp(
   tx: Query,
-  { hex, connection, now }: { readonly hex: string; readonly connection: Named; readonly now: Date },
+  { uuid, connection, now }: { readonly uuid: string; readonly connection: Named; readonly now: Date },
 ): Promise<FlowRow | null> {
   const [row] = await tx.query<FlowRow>(
     `update sign_in_flows set consumed_at = $3
       where id = $1 and connection_id = $2 and consumed_at is null and expires_at > $3
       returning id, secret_hash, browser_hash, sealed`,
-    [hex, uuidOf('con', connection.id), now],
+    [uuid, uuidOf('con', connection.id), now],
   );
   return row ?? null;
 }
@@ -101,9 +99,13 @@ async function useUp(
  * One for each flow, so that two tabs do not disturb each other. A SAML answer is posted from another site, which leaves a
  * SameSite cookie behind; so it is `None` wherever https allows that.
  */
-function cookieOf(ctx: RequestContext, hex: string, browser: string): string {
+function cookieOf(ctx: RequestContext, uuid: string, browser: string): string {
   const site = ctx.platform.publicUrl.startsWith('https:') ? 'SameSite=None; Secure' : 'SameSite=Lax';
-  return `${COOKIE}${hex}=${browser}; Path=/sso/; Max-Age=${LIFETIME_MS / 1000}; HttpOnly; ${site}`;
+  return `${cookieName(uuid)}=${browser}; Path=/sso/; Max-Age=${LIFETIME_MS / 1000}; HttpOnly; ${site}`;
+}
+
+function cookieName(uuid: string): string {
+  return `tenon-sign-in-${uuid.replaceAll('-', '')}`;
 }
 
 function readCookie({ headers }: CookieRequest, name: string): string {
@@ -118,16 +120,4 @@ function readCookie({ headers }: CookieRequest, name: string): string {
 
 function placeOf(ctx: RequestContext, uuid: string): { tenant: Id<'tnt'>; purpose: string; id: string } {
   return { tenant: ctx.tenant.tenant, purpose: 'sign-in flow', id: uuid };
-}
-
-function newSecret(): string {
-  return randomBytes(32).toString('base64url');
-}
-
-function hash(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
-}
-
-function sameHash(stored: Buffer, secret: string): boolean {
-  return timingSafeEqual(stored, hash(secret));
 }

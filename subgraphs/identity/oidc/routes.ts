@@ -1,5 +1,6 @@
 import type { RequestOrigin } from '#kit/credential.ts';
 import type { Platform, RequestContext } from '#kit/request-context.ts';
+import { formOf } from '#kit/route-body.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
 import { isId } from '#schema/ids.ts';
@@ -35,10 +36,7 @@ async function finish(platform: Platform, req: RouteRequest, origin: RequestOrig
 /** Section 2.8: 200 where the sessions have ended, also where there were none; 400 where the token is refused. */
 async function logout(platform: Platform, req: RouteRequest, origin: RequestOrigin): Promise<RouteResponse> {
   const ctx = await contextOf(platform, req, origin);
-  const type = String(req.headers['content-type'] ?? '').split(';')[0];
-  if (type?.trim().toLowerCase() !== 'application/x-www-form-urlencoded')
-    fail('UNSUPPORTED_MEDIA_TYPE', 'no form', { hint: 'It takes application/x-www-form-urlencoded.' });
-  const token = new URLSearchParams(req.body.toString('utf8')).get('logout_token') ?? '';
+  const token = formOf(req).get('logout_token') ?? '';
   await endSessionsByLogoutToken(ctx, { connection: req.params['connection'] ?? '', token });
   return { status: 200, headers: NOT_STORED };
 }

@@ -1,6 +1,7 @@
 import type { RequestOrigin } from '#kit/credential.ts';
 import { inTenant } from '#kit/database.ts';
 import type { Platform, RequestContext } from '#kit/request-context.ts';
+import { formOf } from '#kit/route-body.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
 import { isId } from '#schema/ids.ts';
@@ -53,11 +54,8 @@ async function metadata(platform: Platform, req: RouteRequest, origin: RequestOr
 const NOT_STORED = { 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' } as const;
 
 /** Hostile input enters here; the server has bounded its size. A parameter that comes twice is none. */
-function messageIn({ headers, body }: RouteRequest): string {
-  const type = String(headers['content-type'] ?? '').split(';')[0];
-  if (type?.trim().toLowerCase() !== 'application/x-www-form-urlencoded')
-    fail('UNSUPPORTED_MEDIA_TYPE', 'no form', { hint: 'It takes application/x-www-form-urlencoded.' });
-  const messages = new URLSearchParams(body.toString('utf8')).getAll('SAMLResponse');
+function messageIn(req: RouteRequest): string {
+  const messages = formOf(req).getAll('SAMLResponse');
   return messages.length === 1 ? (messages[0] ?? '') : '';
 }
 

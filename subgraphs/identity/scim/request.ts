@@ -1,4 +1,5 @@
 import type { RequestContext } from '#kit/request-context.ts';
+import { mediaTypeOf } from '#kit/route-body.ts';
 import type { RouteRequest } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
 import type { ResourceView } from './resource.ts';
@@ -73,18 +74,15 @@ export function searchParameters(req: RouteRequest): Parameters {
 }
 
 /** Returns the JSON of a body, not yet checked; another type is UNSUPPORTED_MEDIA_TYPE, another form BAD_REQUEST. */
-export function jsonBodyOf({ headers, body }: RouteRequest): unknown {
-  const type = String(headers['content-type'] ?? '')
-    .split(';')[0]
-    ?.trim()
-    .toLowerCase();
+export function jsonBodyOf(req: RouteRequest): unknown {
+  const type = mediaTypeOf(req);
   if (type !== 'application/scim+json' && type !== 'application/json') {
     fail('UNSUPPORTED_MEDIA_TYPE', 'SCIM body of another type', {
       hint: 'It takes application/scim+json and application/json.',
     });
   }
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(req.body));
   } catch (cause) {
     return fail('BAD_REQUEST', 'the body is not JSON', { hint: 'The body is not JSON in UTF-8.', cause });
   }

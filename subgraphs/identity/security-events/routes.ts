@@ -1,5 +1,6 @@
 import type { RequestOrigin } from '#kit/credential.ts';
 import type { Platform, RequestContext } from '#kit/request-context.ts';
+import { mediaTypeOf } from '#kit/route-body.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { asTenonError, fail } from '#schema/errors.ts';
 import { isId } from '#schema/ids.ts';
@@ -88,9 +89,7 @@ async function contextOf(platform: Platform, req: RouteRequest, origin: RequestO
 }
 
 function requireType(req: RouteRequest, type: string): void {
-  const [given = ''] = headerOf(req, 'content-type').split(';');
-  if (given.trim().toLowerCase() !== type)
-    fail('UNSUPPORTED_MEDIA_TYPE', 'another type', { hint: `It takes ${type}.` });
+  if (mediaTypeOf(req) !== type) fail('UNSUPPORTED_MEDIA_TYPE', 'another type', { hint: `It takes ${type}.` });
 }
 
 function headerOf({ headers }: RouteRequest, name: string): string {

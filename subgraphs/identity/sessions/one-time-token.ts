@@ -1,7 +1,11 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import { hashSecret, newSecret } from '#kit/secret.ts';
 import { isId, uuidv7, type Id } from '#schema/ids.ts';
 
-/** Tokens that are used once and never are a bearer's: authorization codes, refresh tokens and first factors. */
+/**
+ * Tokens that are used once and never are a bearer's: authorization codes, refresh tokens, first factors and
+ * sign-ins that have left for an identity provider, which are told from these by where they are looked up.
+ */
 export type OneTimeKind = 'tnc' | 'tnr' | 'tnf';
 
 /** A token's parts; it carries the tenant in clear, so that any gateway can route it. */
@@ -23,9 +27,9 @@ const SHAPE = /^(tn[crf])_([0-9a-z]{26})\.([0-9a-f]{32})\.([\w-]{43})$/;
 /** Makes a token of 256 random bits. */
 export function newOneTimeToken(kind: OneTimeKind, tenant: Id<'tnt'>): NewOneTimeToken {
   const uuid = uuidv7();
-  const secret = randomBytes(32).toString('base64url');
+  const secret = newSecret();
   const token = `${kind}_${tenant.slice(4)}.${uuid.replaceAll('-', '')}.${secret}`;
-  return { token, uuid, secretHash: sha256(secret) };
+  return { token, uuid, secretHash: hashSecret(secret) };
 }
 
 /** Returns the parts of a token, or null for a text that is none of the kind. */
@@ -37,16 +41,7 @@ export function parseOneTimeToken(kind: OneTimeKind, token: string): OneTimeToke
   return { tenant, uuid, secret };
 }
 
-/** Tells whether a secret is the one that was stored as a hash, in constant time. */
-export function isSecretOf(stored: Buffer, secret: string): boolean {
-  return timingSafeEqual(stored, sha256(secret));
-}
-
 /** Returns the SHA-256 of a text in base64url, as the S256 challenge of a verifier is (RFC 7636 section 4.2). */
 export function s256(text: string): string {
   return createHash('sha256').update(text).digest('base64url');
-}
-
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

@@ -1,5 +1,6 @@
 import type { RequestOrigin } from '#kit/credential.ts';
 import type { Platform } from '#kit/request-context.ts';
+import { formOf } from '#kit/route-body.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { securityEventKeys } from '#kit/security-event-token.ts';
 import { accessTokenKeys } from '#kit/session-jwt.ts';
@@ -29,7 +30,7 @@ async function keys({ databases }: Platform): Promise<RouteResponse> {
 /** The token endpoint of RFC 6749 section 3.2, with its errors (section 5.2). */
 async function token(platform: Platform, req: RouteRequest, origin: RequestOrigin): Promise<RouteResponse> {
   try {
-    const pair = await exchange({ platform, origin }, formIn(req));
+    const pair = await exchange({ platform, origin }, formOf(req));
     return answer(200, {
       access_token: pair.accessToken,
       token_type: 'Bearer',
@@ -67,16 +68,6 @@ function exchange(request: TokenRequest, form: URLSearchParams): Promise<TokenPa
   return fail('NOT_IMPLEMENTED', 'unknown grant type', {
     hint: 'grant_type is authorization_code, refresh_token or session.',
   });
-}
-
-function formIn({ headers, body }: RouteRequest): URLSearchParams {
-  const type = String(headers['content-type'] ?? '')
-    .split(';')[0]
-    ?.trim()
-    .toLowerCase();
-  if (type !== 'application/x-www-form-urlencoded')
-    fail('UNSUPPORTED_MEDIA_TYPE', 'no form', { hint: 'It takes application/x-www-form-urlencoded.' });
-  return new URLSearchParams(body.toString('utf8'));
 }
 
 /** RFC 6749 section 3.2: no parameter comes twice, and one without a value is as good as none. */

@@ -3,10 +3,11 @@ import { requireOpen } from '#kit/authorize.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
 import { signAccessToken } from '#kit/session-jwt.ts';
+import { isSecretOf } from '#kit/secret.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import type { TenantState } from '#schema/tenant-context.ts';
-import { isSecretOf, newOneTimeToken, parseOneTimeToken, s256, type OneTimeToken } from './one-time-token.ts';
+import { newOneTimeToken, parseOneTimeToken, s256, type OneTimeToken } from './one-time-token.ts';
 import { anonymousContext, endSession, lockUser } from './session.ts';
 
 /** What an app is handed for a session; the refresh token is shown this once. */

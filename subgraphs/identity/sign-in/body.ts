@@ -1,9 +1,10 @@
+import { FORM, formOf, mediaTypeOf } from '#kit/route-body.ts';
 import type { RouteRequest } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
 
 /** Returns the texts of a form or a JSON object; hostile input enters here, the server has bounded its size. */
 export function parametersIn(req: RouteRequest): URLSearchParams {
-  if (contentType(req) === 'application/x-www-form-urlencoded') return new URLSearchParams(req.body.toString('utf8'));
+  if (mediaTypeOf(req) === FORM) return formOf(req);
   if (!sendsJson(req))
     return fail('UNSUPPORTED_MEDIA_TYPE', 'neither JSON nor a form', {
       hint: 'It takes application/json and application/x-www-form-urlencoded.',
@@ -20,12 +21,7 @@ export function jsonIn(req: RouteRequest): { members: ReadonlyMap<string, unknow
 
 /** Tells whether a program sends, which reads the answer itself, and no form of a page. */
 export function sendsJson(req: RouteRequest): boolean {
-  return contentType(req) === 'application/json';
-}
-
-function contentType({ headers }: RouteRequest): string {
-  const [type = ''] = String(headers['content-type'] ?? '').split(';');
-  return type.trim().toLowerCase();
+  return mediaTypeOf(req) === 'application/json';
 }
 
 function parse({ body }: RouteRequest): [string, unknown][] {

@@ -1,6 +1,6 @@
-import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { TenantTransaction } from '#kit/database.ts';
-import type { ContextKey, ContextKeys } from '#schema/tenant-context.ts';
+import { deriveKey, type ContextKey, type ContextKeys } from '#schema/tenant-context.ts';
 
 /** How long a challenge may be answered. */
 export const CHALLENGE_LIFETIME_MS = 5 * 60_000;
@@ -67,6 +67,8 @@ export async function spendChallenge(
 }
 
 function macOf(key: ContextKey, { purpose, subject }: ChallengeUse, body: Buffer): Buffer {
-  const secret = Buffer.from(hkdfSync('sha256', key.secret, '', 'tenon passkey challenge v1', 32));
-  return createHmac('sha256', secret).update(body).update(`${purpose}\n${subject}`).digest();
+  return createHmac('sha256', deriveKey(key, 'tenon passkey challenge v1'))
+    .update(body)
+    .update(`${purpose}\n${subject}`)
+    .digest();
 }

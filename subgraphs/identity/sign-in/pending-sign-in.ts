@@ -1,10 +1,11 @@
 import type { TenantTransaction } from '#kit/database.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { isSecretOf } from '#kit/secret.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import type { Continuation } from '../sessions/continuation.ts';
-import { isSecretOf, newOneTimeToken, parseOneTimeToken, type OneTimeToken } from '../sessions/one-time-token.ts';
+import { newOneTimeToken, parseOneTimeToken, type OneTimeToken } from '../sessions/one-time-token.ts';
 
 /** Somebody who has proven the first factor and owes the second; the token is shown this once. */
 export interface PendingSignIn {

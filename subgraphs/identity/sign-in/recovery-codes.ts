@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
+import { hashSecret } from '#kit/secret.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { uuidOf, type Id } from '#schema/ids.ts';
 import type { Attempt } from './attempts.ts';
@@ -80,5 +81,5 @@ function hashOf(typed: string): Buffer {
     .replaceAll(/[\s-]/g, '')
     .replaceAll('o', '0')
     .replaceAll(/[il]/g, '1');
-  return createHash('sha256').update(code).digest();
+  return hashSecret(code);
 }
