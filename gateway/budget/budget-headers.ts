@@ -34,18 +34,14 @@ const STRUCTURED_INTEGER_MAX = 999_999_999_999_999;
  */
 export function budgetHeaders(status: BudgetStatus, retryAfterSeconds = 0): BudgetHeaders {
   const [points] = status.policies;
-  let quotas = '';
   let levels = '';
-  for (const policy of status.policies) {
-    const name = quotas === '' ? `"${policy.name}"` : `, "${policy.name}"`;
-    quotas += name + quotaOf(policy);
-    levels += `${name};r=${integer(policy.remaining)};t=${integer(policy.resetSeconds)}`;
-  }
+  for (const { name, remaining, resetSeconds } of status.policies)
+    levels += `${levels === '' ? '' : ', '}"${name}";r=${integer(remaining)};t=${integer(resetSeconds)}`;
   const headers: BudgetHeaders = {
     'x-ratelimit-limit': integer(points.limit),
     'x-ratelimit-remaining': integer(points.remaining),
     'x-ratelimit-reset': integer(points.resetSeconds),
-    'ratelimit-policy': quotas,
+    'ratelimit-policy': quotasOf(status),
     ratelimit: levels,
   };
   if (retryAfterSeconds > 0) headers['retry-after'] = integer(Math.ceil(retryAfterSeconds));
@@ -66,6 +62,17 @@ export function costExtension(
       restoreRate: points.restorePerSecond,
     },
   };
+}
+
+/** What was written of a table of policies: it is the same on every answer until the limits change. */
+const written = new WeakMap<object, string>();
+
+function quotasOf({ policies, table }: BudgetStatus): string {
+  const known = table === undefined ? undefined : written.get(table);
+  if (known !== undefined) return known;
+  const quotas = policies.map((policy) => `"${policy.name}"${quotaOf(policy)}`).join(', ');
+  if (table !== undefined) written.set(table, quotas);
+  return quotas;
 }
 
 /** A quota that does not fill over time, as of concurrent requests, has no window. */

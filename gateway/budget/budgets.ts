@@ -23,6 +23,8 @@ export interface PolicyStatus {
 export interface BudgetStatus {
   /** The tenant's points of the operation's class come first. */
   readonly policies: readonly [PolicyStatus, ...PolicyStatus[]];
+  /** The same object wherever names, limits and rates are the same; absent where nobody cares. */
+  readonly table?: object;
 }
 
 /** Whose buckets a request is paid from, and which of them. */

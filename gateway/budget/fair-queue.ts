@@ -10,10 +10,14 @@ export type Leave = () => void;
 export interface FairQueueOptions {
   /** Operations of all tenants that run at once. */
   readonly maxRunning?: number;
+  /** Operations of one tenant that run at once while the event loop is never idle: whoever comes next waits behind them. */
+  readonly maxRunningBusy?: number;
   /** Operations that run at once, beyond the free ones, of a tenant who crowds the others. */
   readonly maxRunningCrowding?: number;
   /** Part of the time that the event loop may be busy while a flood goes on beside another tenant. */
   readonly maxLoad?: number;
+  /** The same where nobody crowds: a loop busier than that does nothing sooner for having more in it. */
+  readonly maxLoadAlone?: number;
   readonly maxWaiting?: number;
   readonly maxWaitingPerTenant?: number;
   readonly maxWaitMs?: number;
@@ -34,8 +38,10 @@ export interface FairQueue {
 
 const DEFAULTS = {
   maxRunning: 64,
+  maxRunningBusy: 4,
   maxRunningCrowding: 4,
   maxLoad: 0.2,
+  maxLoadAlone: 0.95,
   maxWaiting: 2_000,
   maxWaitingPerTenant: 200,
   maxWaitMs: 2_000,
@@ -43,7 +49,7 @@ const DEFAULTS = {
 };
 /** Of all places one tenant never takes more than this part, so that the next one finds a free one. */
 const MAX_PART = 0.75;
-/** Starts of a tenant that need no headroom: so many at once, and so many a second. */
+/** Starts of a tenant with nothing running that need no headroom: so many in a row, and so many a second. */
 const FREE_STARTS = 10;
 const FREE_STARTS_PER_SECOND = 20;
 /** Tenants remembered; beyond it idle ones are forgotten. */
@@ -71,8 +77,8 @@ interface Tenant {
  * Returns a queue that keeps one tenant's flood from the others. Each tenant runs at most her own concurrency and three
  * quarters of all places; who waits is served in turns of tenants. That alone would not do, since operations that are
  * all work and no waiting fill the event loop from a handful of places: a tenant who asks for more than twice as much as
- * all others together has few places, some starts a second that are free, and beyond these the next only once the loop
- * was idle long enough since the last.
+ * all others together, or comes with a handful at once beside them, has few places, some starts a second that are free
+ * one after the other, and beyond these the next only once the loop was idle long enough since the last.
  */
 export function newFairQueue(options: FairQueueOptions = {}): FairQueue {
   const settings = { ...DEFAULTS, ...options };
@@ -130,10 +136,11 @@ interface Places {
 }
 
 function newPlaces(settings: typeof DEFAULTS, onLeave: () => void): Places {
-  const { maxRunning, maxRunningCrowding, nowMs } = settings;
+  const { maxRunning, maxRunningBusy, maxRunningCrowding, nowMs } = settings;
   const tenants = new Map<string, Tenant>();
   const crowding = newCrowding();
   const headroom = newHeadroom(settings.maxLoad);
+  const idleness = newHeadroom(settings.maxLoadAlone);
   let running = 0;
   return {
     get running() {
@@ -153,8 +160,12 @@ function newPlaces(settings: typeof DEFAULTS, onLeave: () => void): Places {
       const most = Math.min(tenant.concurrency, Math.ceil(maxRunning * MAX_PART));
       if (running >= maxRunning || tenant.running >= most) return 'no';
       const now = nowMs();
-      if (!crowding.crowds(tenant.asked, now) || takeFree(tenant, now)) return 'now';
-      return tenant.running < maxRunningCrowding && headroom.take() ? 'now' : 'later';
+      const others = running - tenant.running;
+      if (!crowding.crowds({ asked: tenant.asked, running: tenant.running, others }, now))
+        return tenant.running < maxRunningBusy || idleness.take() ? 'now' : 'later';
+      if (tenant.running >= maxRunningCrowding) return 'later';
+      if (tenant.running === 0 && takeFree(tenant, now)) return 'now';
+      return headroom.take() ? 'now' : 'later';
     },
     take(tenant) {
       running += 1;

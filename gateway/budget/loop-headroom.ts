@@ -28,12 +28,20 @@ export interface Asked {
   atMs: number;
 }
 
+/** What a tenant asks for, and how it stands between her and all others at this moment. */
+export interface Share {
+  readonly asked: Asked;
+  /** Operations of hers, and of all others, that run. */
+  readonly running: number;
+  readonly others: number;
+}
+
 /** Tells whether one tenant asks for much more than all the others together. */
 export interface Crowding {
   /** Counts a request of a tenant. */
   note(own: Asked, nowMs: number): void;
   /** True while there are others and this tenant outweighs them: among equals nobody crowds, however busy all are. */
-  crowds(own: Asked, nowMs: number): boolean;
+  crowds(share: Share, nowMs: number): boolean;
 }
 
 const HALF_LIFE_MS = 250;
@@ -41,6 +49,8 @@ const HALF_LIFE_MS = 250;
 const LEAST = 0.1;
 /** So many times what all others ask for. */
 const OUTWEIGHS = 2;
+/** What a page asks for at once; the beginning of a flood, which no count of the past shows, is more. */
+const AT_ONCE = 3;
 
 /** Returns what weighs tenants against each other. */
 export function newCrowding(): Crowding {
@@ -52,10 +62,11 @@ export function newCrowding(): Crowding {
         asked.atMs = nowMs;
       }
     },
-    crowds(own, nowMs) {
-      const mine = faded(own, nowMs);
-      const others = faded(all, nowMs) - mine;
-      return others > LEAST && mine > OUTWEIGHS * others;
+    crowds({ asked, running, others }, nowMs) {
+      const mine = faded(asked, nowMs);
+      const theirs = faded(all, nowMs) - mine;
+      if (theirs <= LEAST) return false;
+      return mine > OUTWEIGHS * theirs || (running >= AT_ONCE && running > OUTWEIGHS * others);
     },
   };
 }

@@ -100,7 +100,6 @@ interface Claim {
 /** A class, so that a reservation that was made elsewhere or copied is told apart from one that holds points. */
 class MemoryReservation implements Reservation {
   readonly allowed: boolean;
-  readonly status: BudgetStatus;
   readonly refusedBy: PolicyName | null;
   readonly violated: readonly PolicyName[];
   readonly retryAfterSeconds: number;
@@ -112,7 +111,6 @@ class MemoryReservation implements Reservation {
 
   constructor({ policies, buckets, cost }: Claim, refusal: ReturnType<typeof refusalOf> | null) {
     this.allowed = refusal === null;
-    this.status = statusOf(policies, levelsOf(buckets));
     this.refusedBy = refusal?.refusedBy ?? null;
     this.violated = refusal?.violated ?? NONE;
     this.retryAfterSeconds = refusal?.retryAfterSeconds ?? 0;
@@ -120,6 +118,11 @@ class MemoryReservation implements Reservation {
     this.buckets = buckets;
     this.cost = cost;
     this.isOpen = this.allowed;
+  }
+
+  /** As the buckets stand; made for those who ask, since nearly nobody does before the end. */
+  get status(): BudgetStatus {
+    return statusOf(this.policies, levelsOf(this.buckets));
   }
 }
 

@@ -69,13 +69,13 @@ export function amountOf({ unit, rate }: Policy, cost: number): number {
 
 /** Returns what a caller learns of her buckets. */
 export function statusOf(policies: Policies, levels: Levels): BudgetStatus {
-  const [first, ...others] = policies;
+  const [first] = policies;
   const statuses: [PolicyStatus, ...PolicyStatus[]] = [policyStatus(first, levels[0] ?? 0)];
-  for (let index = 0; index < others.length; index++) {
-    const policy = others[index];
-    if (policy !== undefined) statuses.push(policyStatus(policy, levels[index + 1] ?? 0));
+  for (let index = 1; index < policies.length; index++) {
+    const policy = policies[index];
+    if (policy !== undefined) statuses.push(policyStatus(policy, levels[index] ?? 0));
   }
-  return { policies: statuses };
+  return { policies: statuses, table: policies };
 }
 
 /** Returns which policies cannot pay the cost, which lets wait longest, and for how many whole seconds. */

@@ -1,5 +1,4 @@
 import type { Abortable } from '#kit/request-ending.ts';
-import { Pool, type Dispatcher } from 'undici';
 import { CONTEXT_HEADER, contextHeaders } from '#kit/request-context.ts';
 import { injectTrace } from '#kit/tenant-trace.ts';
 import {
@@ -13,6 +12,9 @@ import {
   type Transport,
 } from './exchange.ts';
 import { readAnswer, type ReadAnswer } from './http-answer.ts';
+import type { HttpCall, HttpConnection } from './http-connection.ts';
+import { HttpConnections } from './http-connections.ts';
+import { HttpResponseError, type HttpResponse } from './http-response.ts';
 import type { SubgraphLink, SubgraphRequest } from '../execution/subgraph-link.ts';
 
 /** A way to one subgraph over HTTP, with connections kept open. */
@@ -43,18 +45,19 @@ const MAX_ANSWER_BYTES = 10 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 2_000;
 /** A call of a plain link may take this long. */
 const PLAIN_TIMEOUT_MS = 30_000;
-const STATIC_HEADERS = ['content-type', 'application/json', 'accept', 'application/json'] as const;
+/** What a field may hold (RFC 9110 section 5.5), without what only some take. */
+const FIELD_VALUE = /^[\x20-\x7e]*$/;
 
 /** Returns the way to a subgraph of the platform in another process: the sealed tenant context goes with every call. */
 export function remoteTransport(address: SubgraphAddress): RemoteTransport<TenantCall> {
-  return httpTransport(address, { requestIdOf: (call) => call.request.tenant.requestId, headersOf: tenantHeaders });
+  return httpTransport(address, { requestIdOf: (call) => call.request.tenant.requestId, fieldsOf: tenantFields });
 }
 
 /** Returns the link to any GraphQL server, which learns nothing of the caller; for supergraphs of others. */
 export function plainLink(address: SubgraphAddress): SubgraphLink<PlainCall> & { close(): Promise<void> } {
   const transport = httpTransport<PlainCall>(address, {
     requestIdOf: (call) => call.requestId,
-    headersOf: plainHeaders,
+    fieldsOf: plainFields,
   });
   return {
     send: async (request, call) => {
@@ -67,21 +70,17 @@ export function plainLink(address: SubgraphAddress): SubgraphLink<PlainCall> & {
 
 interface CallFacts<Call> {
   readonly requestIdOf: (call: Call) => string;
-  readonly headersOf: (call: Call) => string[];
+  /** Fields as names and values in turn. */
+  readonly fieldsOf: (call: Call) => string[];
 }
 
 function httpTransport<Call>(address: SubgraphAddress, facts: CallFacts<Call>): RemoteTransport<Call> {
-  const { origin, pathname, search } = new URL(address.url);
-  const path = `${pathname}${search}`;
-  const pool = new Pool(origin, {
-    connections: CONNECTIONS,
-    pipelining: 1,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    maxResponseSize: MAX_ANSWER_BYTES,
-    // Every call brings a timer of its own, to the millisecond.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
+  const url = new URL(address.url);
+  const target = { origin: url, connectTimeoutMs: CONNECT_TIMEOUT_MS, maxAnswerBytes: MAX_ANSWER_BYTES };
+  const connections = new HttpConnections(target, CONNECTIONS);
+  const begin =
+    `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\n` +
+    'content-type: application/json\r\naccept: application/json\r\n';
   const noteOf = (call: Call, detail: string) => ({
     subgraph: address.subgraph,
     requestId: facts.requestIdOf(call),
@@ -95,15 +94,14 @@ function httpTransport<Call>(address: SubgraphAddress, facts: CallFacts<Call>): 
     exchange: (request, call, bounds) =>
       new Promise((resolve) => {
         if (underWay >= MAX_UNDER_WAY) return resolve(failedExchange('refused', noteOf(call, 'too many calls wait')));
-        const options = { path, method: 'POST' as const, headers: facts.headersOf(call), body: bodyOf(request) };
+        const lines = linesOf(facts.fieldsOf(call));
+        if (lines === null) return resolve(failedExchange('refused', noteOf(call, 'a field that HTTP does not take')));
         underWay += 1;
-        return new PoolCall(
-          bounds,
-          (answer) => resolve(goodOrNull(answer) ?? badExchange(answer, noteOf(call, answer.detail))),
-          onEnd,
-        ).send(pool, options);
+        const settle = (answer: ReadAnswer) =>
+          resolve(goodOrNull(answer) ?? badExchange(answer, noteOf(call, answer.detail)));
+        return new RemoteCall(bounds, settle, onEnd).send(connections, `${begin}${lines}${bodyOf(request)}`);
       }),
-    close: () => pool.close(),
+    close: () => connections.close(),
   };
 }
 
@@ -117,44 +115,52 @@ function badExchange({ result, fault }: ReadAnswer, note: FaultNote): Exchange {
   return result === null ? failed : { result, fault };
 }
 
-/** Put together from parts that are JSON already; a name is of letters, digits and `_`. */
+/** The length, and the body put together from parts that are JSON already; a name is of letters, digits and `_`. */
 function bodyOf({ operation, variablesJson }: SubgraphRequest): string {
   const variables = variablesJson === undefined ? '' : `,"variables":${variablesJson}`;
   const name = operation.name === undefined ? '' : `,"operationName":"${operation.name}"`;
-  return `{"query":${operation.textJson}${variables}${name}}`;
+  const body = `{"query":${operation.textJson}${variables}${name}}`;
+  return `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
-function tenantHeaders({ request: { tenant, databases } }: TenantCall): string[] {
+function tenantFields({ request: { tenant, databases } }: TenantCall): string[] {
   const headers = contextHeaders(tenant, databases.keys);
-  return traced([...STATIC_HEADERS, CONTEXT_HEADER, headers[CONTEXT_HEADER], 'x-request-id', tenant.requestId]);
+  return traced([CONTEXT_HEADER, headers[CONTEXT_HEADER], 'x-request-id', tenant.requestId]);
 }
 
-function plainHeaders({ requestId }: PlainCall): string[] {
-  return traced([...STATIC_HEADERS, 'x-request-id', requestId]);
+function plainFields({ requestId }: PlainCall): string[] {
+  return traced(['x-request-id', requestId]);
 }
 
-function traced(headers: string[]): string[] {
+function traced(fields: string[]): string[] {
   const { traceparent } = injectTrace<{ readonly traceparent?: string }>({});
-  if (traceparent !== undefined) headers.push('traceparent', traceparent);
-  return headers;
+  if (traceparent !== undefined) fields.push('traceparent', traceparent);
+  return fields;
 }
 
-/**
- * One call through the low door of undici: no stream, no response object, one buffer in most cases. A class, since a call
- * makes nothing then but one object.
- */
-class PoolCall implements Dispatcher.DispatchHandler {
+/** Returns the lines of fields, or null: a value with a line end in it would be the beginning of another request. */
+function linesOf(fields: readonly string[]): string | null {
+  let lines = '';
+  for (let index = 0; index < fields.length; index += 2) {
+    const value = fields[index + 1] ?? '';
+    if (!FIELD_VALUE.test(value)) return null;
+    lines += `${fields[index]}: ${value}\r\n`;
+  }
+  return lines;
+}
+
+/** One call over a connection of the gateway's own. A class, since a call makes nothing then but one object. */
+class RemoteCall implements HttpCall {
+  message = '';
+  connection: HttpConnection | null = null;
   readonly #settle: (answer: ReadAnswer) => void;
   readonly #onEnd: () => void;
   readonly #watch: BoundsWatch;
   readonly #timeoutMs: number;
-  readonly #chunks: Buffer[] = [];
-  #controller: Dispatcher.DispatchController | null = null;
+  #connections: HttpConnections | null = null;
   #isOver = false;
-  #status = 0;
-  #contentType: string | string[] | undefined;
 
-  /** `settle` is called once; `onEnd` when the pool is done with the call, which can be later than its caller is. */
+  /** `settle` and `onEnd` are called once each. */
   constructor(bounds: Bounds, settle: (answer: ReadAnswer) => void, onEnd: () => void) {
     this.#settle = settle;
     this.#onEnd = onEnd;
@@ -162,48 +168,36 @@ class PoolCall implements Dispatcher.DispatchHandler {
     this.#watch = new BoundsWatch(bounds, (fault) => this.#giveUp(fault));
   }
 
-  send(pool: Pool, options: Dispatcher.DispatchOptions): void {
-    if (this.#isOver) this.#onEnd();
-    else pool.dispatch(options, this);
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    // Thrown, not aborted: the connection that has become free stays open for the next call.
-    if (this.#isOver) throw new Error('the call is over before it began');
-  }
-
-  onResponseStart(_: unknown, status: number, headers: Record<string, string | string[] | undefined>): void {
-    this.#status = status;
-    this.#contentType = headers['content-type'];
-  }
-
-  onResponseData(_: unknown, chunk: Buffer): void {
-    this.#chunks.push(chunk);
-  }
-
-  onResponseEnd(): void {
-    this.#onEnd();
+  send(connections: HttpConnections, message: string): void {
     if (this.#isOver) return;
-    this.#watch.stop();
-    this.#settle(readAnswer({ status: this.#status, contentType: this.#contentType, chunks: this.#chunks }));
+    this.message = message;
+    this.#connections = connections;
+    connections.send(this);
   }
 
-  onResponseError(_: unknown, error: Error): void {
-    this.#onEnd();
-    if (this.#isOver) return;
+  onAnswer({ status, contentType, body }: HttpResponse): void {
+    this.#end(readAnswer({ status, contentType, chunks: body }));
+  }
+
+  onFailure(error: Error): void {
+    this.#end({ result: null, fault: faultOf(error), detail: error.message });
+  }
+
+  #end(answer: ReadAnswer): void {
+    this.#isOver = true;
     this.#watch.stop();
-    this.#settle({ result: null, fault: faultOf(error), detail: error.message });
+    this.#onEnd();
+    this.#settle(answer);
   }
 
   #giveUp(fault: Fault): void {
     this.#isOver = true;
+    this.#connections?.abandon(this);
+    this.#onEnd();
     this.#settle({ result: null, fault, detail: `no answer after ${this.#timeoutMs} ms` });
-    this.#controller?.abort(new Error(fault));
   }
 }
 
 function faultOf(error: Error): Fault {
-  const { code } = error as { code?: unknown };
-  return code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE' || code === 'UND_ERR_INVALID_ARG' ? 'refused' : 'away';
+  return error instanceof HttpResponseError && error.isTooLarge ? 'refused' : 'away';
 }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { newFairQueue, type FairQueue, type FairQueueOptions, type Leave } from '../../gateway/budget/fair-queue.ts';
-import { newCrowding } from '../../gateway/budget/loop-headroom.ts';
+import { newCrowding, type Asked } from '../../gateway/budget/loop-headroom.ts';
 import { newRefusalPace } from '../../gateway/budget/refusal-pace.ts';
 import { ThrottledError } from '../../gateway/budget/throttled-error.ts';
 
@@ -62,6 +62,8 @@ describe('a fair queue', () => {
   it('keeps a quarter of all places from any one tenant', async () => {
     const queue = newQueue({ maxRunning: 8 });
     for (let count = 0; count < 20; count++) void enter(queue, 'flood');
+    await until(() => queue.running === 6);
+    for (let turn = 0; turn < 20; turn++) await nextTurn();
     expect([queue.running, queue.waiting]).toEqual([6, 14]);
     expect(queue.enter('other', LIMITS)).toBeTypeOf('function');
   });
@@ -87,15 +89,42 @@ describe('a fair queue', () => {
     inside.push(queue.enter('other', LIMITS) as Leave);
     for (let count = 0; count < 50; count++) void enter(queue, 'flood');
     await nextTurn();
-    // Two before they are a crowd, ten that are free.
-    expect(queue.running).toBe(1 + 12);
+    // Two before they are a crowd.
+    expect(queue.running).toBe(1 + 2);
     expect(queue.enter('third', LIMITS)).toBeTypeOf('function');
   });
 
-  it('holds nobody up for load while there is nobody else', () => {
-    const queue = newFairQueue({ ...ANY_LOAD, maxLoad: 0, maxRunningCrowding: 1, nowMs: () => 1_000 });
-    for (let count = 0; count < 30; count++) inside.push(queue.enter('only', LIMITS) as Leave);
-    expect(queue.running).toBe(30);
+  it('lets her go on with ten that are free, one after the other, and then no more', async () => {
+    const queue = newFairQueue({ ...ANY_LOAD, maxLoad: 0, nowMs: () => 1_000 });
+    (queue.enter('other', LIMITS) as Leave)();
+    let started = 0;
+    for (let count = 0; count < 50; count++)
+      void Promise.resolve(queue.enter('flood', LIMITS)).then((leave) => {
+        started += 1;
+        setImmediate(leave);
+      });
+    await until(() => started === 2 + 10);
+    for (let turn = 0; turn < 20; turn++) await nextTurn();
+    expect([started, queue.running]).toEqual([12, 0]);
+  });
+
+  it('takes a handful at once beside others for the beginning of a flood', async () => {
+    const queue = newFairQueue({ ...ANY_LOAD, maxLoad: 0, nowMs: () => 1_000 });
+    for (let count = 0; count < 10; count++) (queue.enter('other', LIMITS) as Leave)();
+    for (let count = 0; count < 10; count++) void enter(queue, 'flood');
+    await nextTurn();
+    expect(queue.running).toBe(3);
+  });
+
+  it('holds nobody up while there is nobody else, unless the loop has no time for more than a handful', async () => {
+    const options = { ...ANY_LOAD, maxLoad: 0, maxRunningCrowding: 1, nowMs: () => 1_000 };
+    const idle = newFairQueue(options);
+    for (let count = 0; count < 30; count++) void enter(idle, 'only');
+    await until(() => idle.running === 30);
+    const busy = newFairQueue({ ...options, maxLoadAlone: 0 });
+    for (let count = 0; count < 30; count++) void enter(busy, 'only');
+    for (let turn = 0; turn < 20; turn++) await nextTurn();
+    expect(busy.running).toBe(4);
   });
 
   it('runs few at once of each tenant while there is another, and all of them when that one is long gone', async () => {
@@ -103,15 +132,11 @@ describe('a fair queue', () => {
     const queue = newFairQueue({ ...ANY_LOAD, maxRunningCrowding: 3, nowMs: () => nowMs });
     (queue.enter('other', LIMITS) as Leave)();
     for (let count = 0; count < 20; count++) void enter(queue, 'flood');
-    await until(() => queue.running >= 12);
-    for (const leave of inside.splice(0, 11)) leave();
-    await nextTurn();
-    expect([queue.running, queue.waiting]).toEqual([1, 8]);
     await until(() => queue.running === 3);
-    await nextTurn();
-    expect([queue.running, queue.waiting]).toEqual([3, 6]);
+    for (let turn = 0; turn < 20; turn++) await nextTurn();
+    expect([queue.running, queue.waiting]).toEqual([3, 17]);
     nowMs += 1_000;
-    await until(() => queue.running === 9);
+    await until(() => queue.running === 20);
   });
 
   it('refuses with the policy and a time where too many wait, of one tenant or of all', async () => {
@@ -169,17 +194,27 @@ describe('a fair queue', () => {
 
 describe('crowding', () => {
   const asked = () => ({ count: 0, atMs: 0 });
+  const share = (of: Asked, [running, others] = [0, 0]) => ({ asked: of, running, others });
 
   it('is asking for more than twice as much as all others together, while they are there', () => {
     const crowding = newCrowding();
     const [flood, quiet] = [asked(), asked()];
     for (let count = 0; count < 5; count++) crowding.note(flood, 0);
-    expect(crowding.crowds(flood, 0)).toBe(false);
+    expect(crowding.crowds(share(flood), 0)).toBe(false);
     crowding.note(quiet, 0);
     crowding.note(quiet, 0);
-    expect([crowding.crowds(flood, 0), crowding.crowds(quiet, 0)]).toEqual([true, false]);
+    expect([crowding.crowds(share(flood), 0), crowding.crowds(share(quiet), 0)]).toEqual([true, false]);
     crowding.note(quiet, 0);
-    expect(crowding.crowds(flood, 0)).toBe(false);
+    expect(crowding.crowds(share(flood), 0)).toBe(false);
+  });
+
+  it('is having three times as much under way as all others, from a handful on, whatever was asked for before', () => {
+    const crowding = newCrowding();
+    const [flood, quiet] = [asked(), asked()];
+    for (let count = 0; count < 9; count++) crowding.note(quiet, 0);
+    crowding.note(flood, 0);
+    const crowds = (running: number, others: number) => crowding.crowds(share(flood, [running, others]), 0);
+    expect([crowds(2, 0), crowds(3, 0), crowds(6, 3), crowds(7, 3)]).toEqual([false, true, false, true]);
   });
 
   it('is over when the others are long gone', () => {
@@ -187,14 +222,14 @@ describe('crowding', () => {
     const [flood, quiet] = [asked(), asked()];
     crowding.note(quiet, 0);
     for (let nowMs = 0; nowMs <= 800; nowMs += 10) crowding.note(flood, nowMs);
-    expect([crowding.crowds(flood, 800), crowding.crowds(flood, 900)]).toEqual([true, false]);
+    expect([crowding.crowds(share(flood), 800), crowding.crowds(share(flood), 900)]).toEqual([true, false]);
   });
 
   it('is nobody among equals, however many and however busy they are', () => {
     const crowding = newCrowding();
     const tenants = Array.from({ length: 10 }, asked);
     for (let count = 0; count < 1_000; count++) for (const tenant of tenants) crowding.note(tenant, count);
-    expect(tenants.some((tenant) => crowding.crowds(tenant, 1_000))).toBe(false);
+    expect(tenants.some((tenant) => crowding.crowds(share(tenant), 1_000))).toBe(false);
   });
 });
 
