@@ -1,7 +1,8 @@
 import type { Command } from '#kit/command.ts';
 import { storeSettings } from '#kit/embedded-stores.ts';
+import { readSigningKey } from '#kit/key-files.ts';
 import { readConfig } from '#schema/config.ts';
-import { selfTestArchive } from './archive-self-test.ts';
+import { selfTestNote, testArchive, type SelfTest } from './archive-self-test.ts';
 import { archiveCredentials, openArchive } from './archive/open.ts';
 
 const clock = () => new Date();
@@ -10,21 +11,35 @@ const clock = () => new Date();
 export const archiveSelfTestCommand: Command = {
   name: 'archive self-test',
   about:
-    'Puts an object into the archive of every cell and tries to overwrite, remove and release it; all must be refused.',
+    'Puts an object into the archive of every cell and tries to delete, shorten, overwrite and release it, on the store itself too.',
   run: async ({ write, json }) => {
     const config = readConfig();
     const credentials = archiveCredentials(config);
-    const results = [];
-    for (const { name, archive: url } of storeSettings(config)('tenon_worker').cells) {
-      const archive = await openArchive(url, { clock, credentials });
-      const promises = await selfTestArchive(archive, clock);
-      results.push({ cell: name, lockMode: archive.lockMode, promises });
-      if (json) continue;
-      for (const { promise, isKept, sentence } of promises) {
-        write(`${isKept ? 'ok  ' : 'FAIL'} ${name.padEnd(8)} ${promise}${isKept ? '' : `: ${sentence}`}`);
-      }
+    const { cells } = storeSettings(config)('tenon_worker');
+    const signer = readSigningKey(config);
+    const archives = [];
+    for (const { name: cell, archive: url } of cells) {
+      const test = await testArchive(await openArchive(url, { clock, credentials }), clock);
+      const { testedAt, ...found } = test;
+      archives.push({ cell, testedAt: testedAt.toISOString(), ...found, note: selfTestNote(test, { cell, signer }) });
+      if (!json) for (const each of linesOf(cell, test)) write(each);
     }
-    if (json) write(JSON.stringify({ archives: results }, null, 2));
-    return results.every(({ promises }) => promises.every(({ isKept }) => isKept)) ? 0 : 1;
+    if (json) write(JSON.stringify({ archives }, null, 2));
+    return archives.every(({ isSound }) => isSound) ? 0 : 1;
   },
 };
+
+const MARKS = { kept: 'ok  ', differs: 'note', broken: 'FAIL' } as const;
+
+function linesOf(cell: string, { promises, attacks }: SelfTest): string[] {
+  return [
+    ...promises.map(
+      ({ promise, isKept, sentence }) =>
+        `${isKept ? 'ok  ' : 'FAIL'} ${cell.padEnd(8)} ${promise}${isKept ? '' : `: ${sentence}`}`,
+    ),
+    ...attacks.map(
+      ({ attempt, verdict, answer }) =>
+        `${MARKS[verdict]} ${cell.padEnd(8)} ${attempt.replaceAll('_', ' ')}: ${answer}`,
+    ),
+  ];
+}

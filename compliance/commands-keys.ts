@@ -1,10 +1,18 @@
 import { chownSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
-import { UsageError, type Command } from '#kit/command.ts';
+import { UsageError, type Command, type CommandSurroundings } from '#kit/command.ts';
 import { installContextKeys } from '#kit/database-setup.ts';
 import { databasesOf, storeSettings, type StoreDatabase } from '#kit/embedded-stores.ts';
-import { newContextKeyFile, readContextKeys, readSigningKey } from '#kit/key-files.ts';
+import {
+  dataKeyFileOf,
+  newContextKeyFile,
+  readContextKeys,
+  readDataKeys,
+  readSigningKey,
+  signingKeyFileOf,
+} from '#kit/key-files.ts';
+import { readSigningKeys, rotateSigningKey } from '#kit/signing-keys.ts';
 import { errnoOf } from '#kit/postgres-binaries.ts';
 import { ConfigError, readConfig, type Config } from '#schema/config.ts';
 import { fail } from '#schema/errors.ts';
@@ -13,7 +21,7 @@ import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
 const init: Command = {
   name: 'keys init',
   about:
-    'Makes the keys of a deployment in a folder: context-keys.json and signing-key.pem. What is there already stays.',
+    'Makes the keys of a deployment in a folder: context-keys.json, data-keys.json and signing-key.pem. What is there already stays.',
   options: {
     folder: { about: 'Where to make them', required: true },
     owner: { about: 'Number of the user who shall own the files, for root alone' },
@@ -21,9 +29,10 @@ const init: Command = {
   run: async ({ write, json }, { options }) => {
     // Embedded mode makes its keys in its own folder: the same files in the same way.
     const config = readConfig({ TENON_HOME: resolve(options['folder'] ?? '') });
-    const files = { context: contextKeyFile(config), signing: signingKeyFile(config) };
+    const files = { context: contextKeyFile(config), data: dataKeyFileOf(config), signing: signingKeyFileOf(config) };
     const made = Object.values(files).filter((file) => !existsSync(file));
     readContextKeys(config);
+    readDataKeys(config);
     readSigningKey(config);
     const owner = options['owner'];
     if (owner !== undefined) for (const file of Object.values(files)) giveTo(file, owner);
@@ -38,15 +47,15 @@ const list: Command = {
   about: 'Shows the verifier key that auditors need, and the ids of the context keys; never a secret.',
   run: async ({ write, json }) => {
     const config = readConfig();
-    requireFile(signingKeyFile(config));
+    requireFile(signingKeyFileOf(config));
     requireFile(contextKeyFile(config));
-    const { verifierKey } = readSigningKey(config);
+    const { verifierKeys } = readSigningKeys(config);
     const { signing, all } = readContextKeys(config);
     const kids = all.map(({ kid }) => kid);
-    if (json)
-      write(JSON.stringify({ verifierKeys: [verifierKey], contextKeys: { signing: signing.kid, kids } }, null, 2));
+    if (json) write(JSON.stringify({ verifierKeys, contextKeys: { signing: signing.kid, kids } }, null, 2));
     else {
-      write(`checkpoints and evidence  ${verifierKey}`);
+      for (const [index, key] of verifierKeys.entries())
+        write(`checkpoints and evidence  ${key}${index === 0 ? '' : '  earlier'}`);
       for (const kid of kids)
         write(`tenant context            ${kid}${kid === signing.kid ? '  signs' : '  verifies'}`);
     }
@@ -58,9 +67,17 @@ const rotate: Command = {
   name: 'keys rotate',
   about:
     'Adds a context key that signs from the next start of each process on; older keys go on verifying. The databases are told first ' +
-    '(as tenon_owner). The key of checkpoints and evidence stays.',
-  run: async ({ write, json }) => {
+    '(as tenon_owner). The key of checkpoints and evidence stays; with --signing it is that one which is exchanged instead.',
+  options: {
+    signing: {
+      about:
+        'Exchanges the key of checkpoints and evidence; a statement signed by both keys leads from one to the other',
+      flag: true,
+    },
+  },
+  run: async ({ write, json }, { options }) => {
     const config = readConfig();
+    if (options['signing'] !== undefined) return rotateSigning(config, { write, json });
     const databases = databasesOf(storeSettings(config)('tenon_owner')).filter(({ kind }) => kind !== 'directory');
     const file = contextKeyFile(config);
     requireFile(file);
@@ -91,12 +108,21 @@ const rotate: Command = {
 /** The commands about keys. */
 export const keyCommands: readonly Command[] = [init, list, rotate];
 
-function contextKeyFile({ contextKeyFile: file, home }: Config): string {
-  return file ?? join(home, 'context-keys.json');
+/** The worker archives the statement and writes it into the platform logs when it takes the new key up. */
+function rotateSigning(config: Config, { write, json }: Pick<CommandSurroundings, 'write' | 'json'>): 0 {
+  requireFile(signingKeyFileOf(config));
+  const { oldKey, newKey, statement } = rotateSigningKey(config, new Date());
+  if (json) write(JSON.stringify({ verifierKeys: [newKey, oldKey], statement }, null, 2));
+  else {
+    write(`${newKey} signs from the next start of the worker on, in place of`);
+    write(`${oldKey}, which goes on verifying what it has signed.`);
+    write('Restart worker and gateways. Whoever trusts the old key is led to the new one by /.well-known/tenon/keys.');
+  }
+  return 0;
 }
 
-function signingKeyFile({ signingKeyFile: file, home }: Config): string {
-  return file ?? join(home, 'signing-key.pem');
+function contextKeyFile({ contextKeyFile: file, home }: Config): string {
+  return file ?? join(home, 'context-keys.json');
 }
 
 /** Reading alone would make new keys in embedded mode. */

@@ -9,12 +9,14 @@ import { verifyTarget, type VerifyOptions } from './verify/verify.ts';
 /** `verify`: needs no platform, no database and no network. */
 export const verifyCommand: Command = {
   name: 'verify',
-  about: 'Checks the folder of an archive, an evidence pack (folder or zip) or the proof of one entry; offline.',
-  positionals: ['<folder, zip or proof>'],
+  about: 'Checks an archive, an evidence pack, a proof, an export or a certificate of erasure; offline.',
+  positionals: ['<folder or file>'],
   options: {
     key: { about: 'Verifier key to trust, name+id+base64', repeatable: true },
     keys: { about: 'File of verifier keys, one a line' },
     checkpoint: { about: 'File with a signed head of a log that was kept elsewhere', repeatable: true },
+    policy: { about: 'File that says whose cosignatures of the platform log count (C2SP tlog-policy)' },
+    'tsa-ca': { about: 'File with certificates (PEM) of time stamp authorities to believe' },
     entry: { about: 'File with the entry that a proof is about, where it is not inside' },
   },
   run: async ({ write, json }, args) => {
@@ -47,8 +49,16 @@ async function optionsOf({ options, lists }: CommandArguments): Promise<VerifyOp
   const checkpoints = await Promise.all(
     (lists['checkpoint'] ?? []).map((file) => readBounded(file, MAX_CHECKPOINT_BYTES)),
   );
+  const policy = options['policy'] === undefined ? null : await readBounded(options['policy'], MAX_KEY_FILE_BYTES);
+  const authorities = options['tsa-ca'] === undefined ? null : await readBounded(options['tsa-ca'], MAX_KEY_FILE_BYTES);
   const entry = entryFile === undefined ? null : withoutEnd(await readBounded(entryFile, MAX_ENTRY_FILE_BYTES));
-  return { keys: [...(lists['key'] ?? []), ...fromFile], checkpoints, ...(entry === null ? {} : { entry }) };
+  return {
+    keys: [...(lists['key'] ?? []), ...fromFile],
+    checkpoints,
+    ...(policy === null ? {} : { policy }),
+    ...(authorities === null ? {} : { authorities: authorities.toString('utf8') }),
+    ...(entry === null ? {} : { entry }),
+  };
 }
 
 /** An entry never ends in a line break, but many programs that write one into a file add it. */

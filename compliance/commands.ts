@@ -5,16 +5,20 @@ import { evidenceBuild, type EvidenceCommandNeeds } from './commands-evidence.ts
 import { keyCommands } from './commands-keys.ts';
 import { migrateCommand } from './commands-migrate.ts';
 import { operationCommands } from './commands-operations.ts';
+import { reconcileCommand } from './commands-reconcile.ts';
 import { verifyCommand } from './commands-verify.ts';
+import { witnessCommand } from './commands-witness.ts';
 
 /** Returns the commands about evidence, keys and the stores as a whole. */
 export function complianceCommands(needs: EvidenceCommandNeeds): readonly Command[] {
   return [
     verifyCommand,
+    witnessCommand,
     ...keyCommands,
     ...operationCommands,
     migrateCommand,
     doctor,
+    reconcileCommand,
     archiveSelfTestCommand,
     evidenceBuild(needs),
   ];

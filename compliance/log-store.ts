@@ -1,8 +1,9 @@
 import type pg from 'pg';
-import { ZERO_PREV, type AuditEntry } from '#schema/audit-event.ts';
+import { ZERO_PREV } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
 import { Frontier } from '#schema/merkle.ts';
 import { REFUSAL_ALARM } from './alarm.ts';
+import type { EntryView } from './entry-view.ts';
 import type { OutboxRow } from './outbox-reader.ts';
 
 /** A log that is locked for this transaction, on its way from one size to the next. */
@@ -15,14 +16,18 @@ export interface OpenLog {
   /** What the new entries take in a segment. */
   addedBytes: number;
   refusals: number;
+  /** Whether events of the tenant were refused before: what enters the log now may be one of them. */
+  readonly hasRefusals: boolean;
 }
 
 /** An entry to store, and the outbox row it comes from. */
 export interface NewEntry {
   readonly log: OpenLog;
-  readonly entry: AuditEntry;
+  readonly entry: EntryView;
   readonly row: OutboxRow;
   readonly bytes: Buffer;
+  /** The same as text, where the caller has it. */
+  readonly text?: string;
   readonly leaf: Buffer;
 }
 
@@ -74,11 +79,14 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
  */
 export async function openLogs(client: pg.PoolClient, tenants: readonly string[]): Promise<Map<string, OpenLog>> {
   await client.query(
-    'insert into log_heads (tenant_id) select t from unnest($1::uuid[]) as t order by t on conflict do nothing',
+    `insert into log_heads (tenant_id) select t from unnest($1::uuid[]) as t
+     where not exists (select from log_heads h where h.tenant_id = t) order by t on conflict do nothing`,
     [tenants],
   );
   const { rows } = await client.query<HeadRow>(
-    'select tenant_id, epoch, size, last_leaf, frontier from log_heads where tenant_id = any ($1) order by tenant_id for update',
+    `select tenant_id, epoch, size, encode(last_leaf, 'hex') as last_leaf, frontier,
+       exists (select from log_refusals r where r.tenant_id = h.tenant_id) as has_refusals
+     from log_heads h where tenant_id = any ($1) order by tenant_id for update of h`,
     [tenants],
   );
   return new Map(rows.map((head) => [head.tenant_id, openLog(head)]));
@@ -97,16 +105,23 @@ export async function knownEntries(client: pg.PoolClient, rows: readonly OutboxR
   return new Map(found.rows.map((row) => [eventKey({ tenantId: row.tenant_id, id: row.event_id }), row.entry]));
 }
 
-/** Stores the changes; entries before the heads that speak of them. */
+/** Stores the changes, entries, tiles and heads in one statement. */
 export async function saveLogs(
   client: pg.PoolClient,
   { logs, entries, tiles, refused, now }: LogChanges,
 ): Promise<void> {
-  await insertEntries(client, entries);
-  await insertTiles(client, tiles);
   await recordRefusals(client, refused, now);
-  await forgetRefusals(client, entries);
-  await updateHeads(client, [...logs], now);
+  await forgetRefusals(
+    client,
+    entries.filter(({ log }) => log.hasRefusals),
+  );
+  const changed = [...logs].filter(({ addedBytes, refusals }) => addedBytes > 0 || refusals > 0);
+  if (changed.length === 0) return;
+  await client.query(`with entries as (${INSERT_ENTRIES}), tiles as (${INSERT_TILES}) ${UPDATE_HEADS}`, [
+    ...headColumns(changed, now),
+    ...entryColumns(changed, entries),
+    ...tileColumns(changed, tiles),
+  ]);
 }
 
 /** Returns what names an event among those of all tenants. */
@@ -118,11 +133,14 @@ interface HeadRow {
   readonly tenant_id: string;
   readonly epoch: number;
   readonly size: string;
-  readonly last_leaf: Buffer | null;
+  /** Hex. */
+  readonly last_leaf: string | null;
   readonly frontier: unknown;
+  readonly has_refusals: boolean;
 }
 
-function openLog({ tenant_id: tenantId, epoch, size, last_leaf: lastLeaf, frontier }: HeadRow): OpenLog {
+function openLog(head: HeadRow): OpenLog {
+  const { tenant_id: tenantId, epoch, size, last_leaf: lastLeaf, frontier } = head;
   if (!Array.isArray(frontier) || !frontier.every((node) => typeof node === 'string')) {
     return fail('CONFLICT', 'the frontier of the log is no list of hashes');
   }
@@ -131,58 +149,90 @@ function openLog({ tenant_id: tenantId, epoch, size, last_leaf: lastLeaf, fronti
     tenantId,
     epoch,
     frontier: Frontier.fromJSON({ size: Number(size), nodes: frontier }),
-    lastLeaf: lastLeaf?.toString('hex') ?? ZERO_PREV,
+    lastLeaf: lastLeaf ?? ZERO_PREV,
     addedBytes: 0,
     refusals: 0,
+    hasRefusals: head.has_refusals,
   };
 }
 
-async function insertEntries(client: pg.PoolClient, entries: readonly NewEntry[]): Promise<void> {
-  if (entries.length === 0) return;
-  const column = <T>(of: (entry: NewEntry) => T): T[] => entries.map(of);
-  await client.query(
-    `insert into log_entries (tenant_id, epoch, seq, event_id, leaf, entry, ts, action, outcome,
-       actor_type, actor_id, resource_type, resource_id)
-     select tenant_id, epoch, seq, event_id, decode(leaf, 'hex'), entry, ts, action, outcome,
-       actor_type, actor_id, resource_type, resource_id
-     from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::text[], string_to_array($6, E'\\n'), $7::timestamptz[],
-       $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[])
-       as e (tenant_id, epoch, seq, event_id, leaf, entry, ts, action, outcome,
-         actor_type, actor_id, resource_type, resource_id)`,
-    [
-      column(({ log }) => log.tenantId),
-      column(({ log }) => log.epoch),
-      column(({ entry }) => entry.seq),
-      column(({ row }) => row.id),
-      column(({ leaf }) => leaf.toString('hex')),
-      // As lines, for canonical JSON has no line break in it: quoting it for an array costs more than hashing it.
-      column(({ bytes }) => bytes.toString('utf8')).join('\n'),
-      column(({ entry }) => entry.event.ts),
-      column(({ entry }) => entry.event.action),
-      column(({ entry }) => entry.outcome),
-      column(({ entry }) => entry.event.actor.type),
-      column(({ entry }) => entry.event.actor.id),
-      column(({ entry }) => entry.event.resource.type),
-      column(({ entry }) => entry.event.resource.id),
-    ],
-  );
+const UPDATE_HEADS = `
+  update log_heads h set size = n.size, last_leaf = decode(nullif(n.last_leaf, $7), 'hex'), frontier = n.frontier,
+    unsealed_bytes = h.unsealed_bytes + n.added_bytes, updated_at = $8,
+    alarm = case when n.refusals > 0 then coalesce(h.alarm, $9) else h.alarm end,
+    alarm_since = case when n.refusals > 0 then coalesce(h.alarm_since, $8) else h.alarm_since end
+  from unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::bigint[], $6::integer[])
+    as n (tenant_id, size, last_leaf, frontier, added_bytes, refusals)
+  where h.tenant_id = n.tenant_id`;
+
+function headColumns(logs: readonly OpenLog[], now: Date): unknown[] {
+  return [
+    listOf(logs, ({ tenantId }) => tenantId),
+    listOf(logs, ({ frontier }) => String(frontier.size)),
+    listOf(logs, ({ lastLeaf }) => lastLeaf),
+    logs.map(({ frontier }) => JSON.stringify(frontier.toJSON().nodes)),
+    listOf(logs, ({ addedBytes }) => String(addedBytes)),
+    listOf(logs, ({ refusals }) => String(refusals)),
+    ZERO_PREV,
+    now,
+    REFUSAL_ALARM,
+  ];
 }
 
-async function insertTiles(client: pg.PoolClient, tiles: readonly NewTile[]): Promise<void> {
-  if (tiles.length === 0) return;
-  await client.query(
-    `insert into log_tiles (tenant_id, epoch, level, index, hash)
-     select tenant_id, epoch, level, index, decode(hash, 'hex')
-     from unnest($1::uuid[], $2::integer[], $3::integer[], $4::bigint[], $5::text[])
-       as t (tenant_id, epoch, level, index, hash)`,
-    [
-      tiles.map(({ log }) => log.tenantId),
-      tiles.map(({ log }) => log.epoch),
-      tiles.map(({ level }) => level),
-      tiles.map(({ index }) => index),
-      tiles.map(({ hash }) => hash.toString('hex')),
-    ],
-  );
+/** An entry names its log by the place of that in the list of heads. */
+const INSERT_ENTRIES = `
+  insert into log_entries (tenant_id, epoch, seq, event_id, leaf, entry, ts, action, outcome,
+    actor_type, actor_id, resource_type, resource_id)
+  select ($1::uuid[])[e.log], ($10::integer[])[e.log], e.seq, e.event_id, decode(e.leaf, 'hex'), e.entry, e.ts, e.action,
+    e.outcome, e.actor_type, e.actor_id, e.resource_type, e.resource_id
+  from unnest($11::integer[], $12::bigint[], $13::uuid[], $14::text[], string_to_array($15, E'\n'), $16::timestamptz[],
+    $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[])
+    as e (log, seq, event_id, leaf, entry, ts, action, outcome, actor_type, actor_id, resource_type, resource_id)`;
+
+function entryColumns(logs: readonly OpenLog[], entries: readonly NewEntry[]): unknown[] {
+  const places = placesOf(logs);
+  return [
+    listOf(logs, ({ epoch }) => String(epoch)),
+    listOf(entries, ({ log }) => String(places.get(log))),
+    listOf(entries, ({ entry }) => String(entry.seq)),
+    listOf(entries, ({ row }) => row.id),
+    listOf(entries, ({ leaf }) => leaf.toString('hex')),
+    // As lines, for canonical JSON has no line break in it: quoting it for an array costs more than hashing it.
+    entries.map(({ text, bytes }) => text ?? bytes.toString('utf8')).join('\n'),
+    listOf(entries, ({ entry }) => entry.event.ts),
+    listOf(entries, ({ entry }) => entry.event.action),
+    listOf(entries, ({ entry }) => entry.outcome),
+    listOf(entries, ({ entry }) => entry.event.actor.type),
+    // These two hold whatever a writer likes.
+    entries.map(({ entry }) => entry.event.actor.id),
+    listOf(entries, ({ entry }) => entry.event.resource.type),
+    entries.map(({ entry }) => entry.event.resource.id),
+  ];
+}
+
+const INSERT_TILES = `
+  insert into log_tiles (tenant_id, epoch, level, index, hash)
+  select ($1::uuid[])[t.log], ($10::integer[])[t.log], t.level, t.index, decode(t.hash, 'hex')
+  from unnest($23::integer[], $24::integer[], $25::bigint[], $26::text[]) as t (log, level, index, hash)`;
+
+function tileColumns(logs: readonly OpenLog[], tiles: readonly NewTile[]): unknown[] {
+  const places = placesOf(logs);
+  return [
+    listOf(tiles, ({ log }) => String(places.get(log))),
+    listOf(tiles, ({ level }) => String(level)),
+    listOf(tiles, ({ index }) => String(index)),
+    listOf(tiles, ({ hash }) => hash.toString('hex')),
+  ];
+}
+
+/** As PostgreSQL counts: from 1. */
+function placesOf(logs: readonly OpenLog[]): Map<OpenLog, number> {
+  return new Map(logs.map((log, index) => [log, index + 1]));
+}
+
+/** Returns an array as PostgreSQL reads it, of texts that need no quotes: quoting them costs more than reading. */
+function listOf<T>(items: readonly T[], textOf: (item: T) => string): string {
+  return `{${items.map(textOf).join(',')}}`;
 }
 
 async function recordRefusals(client: pg.PoolClient, refused: readonly Refusal[], now: Date): Promise<void> {
@@ -207,30 +257,5 @@ async function forgetRefusals(client: pg.PoolClient, entries: readonly NewEntry[
     `delete from log_refusals r using unnest($1::uuid[], $2::uuid[]) as added (tenant_id, event_id)
      where r.tenant_id = added.tenant_id and r.event_id = added.event_id`,
     [entries.map(({ row }) => row.tenantId), entries.map(({ row }) => row.id)],
-  );
-}
-
-async function updateHeads(client: pg.PoolClient, logs: readonly OpenLog[], now: Date): Promise<void> {
-  const changed = logs.filter(({ addedBytes, refusals }) => addedBytes > 0 || refusals > 0);
-  if (changed.length === 0) return;
-  await client.query(
-    `update log_heads h set size = n.size, last_leaf = decode(nullif(n.last_leaf, $7), 'hex'), frontier = n.frontier,
-       unsealed_bytes = h.unsealed_bytes + n.added_bytes, updated_at = $8,
-       alarm = case when n.refusals > 0 then coalesce(h.alarm, $9) else h.alarm end,
-       alarm_since = case when n.refusals > 0 then coalesce(h.alarm_since, $8) else h.alarm_since end
-     from unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::bigint[], $6::integer[])
-       as n (tenant_id, size, last_leaf, frontier, added_bytes, refusals)
-     where h.tenant_id = n.tenant_id`,
-    [
-      changed.map(({ tenantId }) => tenantId),
-      changed.map(({ frontier }) => frontier.size),
-      changed.map(({ lastLeaf }) => lastLeaf),
-      changed.map(({ frontier }) => JSON.stringify(frontier.toJSON().nodes)),
-      changed.map(({ addedBytes }) => addedBytes),
-      changed.map(({ refusals }) => refusals),
-      ZERO_PREV,
-      now,
-      REFUSAL_ALARM,
-    ],
   );
 }

@@ -1,44 +1,69 @@
 import { readFileSync } from 'node:fs';
 import { subgraphs } from '#subgraphs';
 import { openDatabases } from '#kit/database.ts';
-import { readContextKeys, readSigningKey, type SigningKey } from '#kit/key-files.ts';
+import { readContextKeys, readDataKeys } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
+import type { PersonalDataHandler } from '#kit/personal-data.ts';
 import { runProcess } from '#kit/process.ts';
 import type { Platform } from '#kit/request-context.ts';
+import { readSigningKeys, type SigningKeys } from '#kit/signing-keys.ts';
 import { readConfig, type Config } from '#schema/config.ts';
 import { fail } from '#schema/errors.ts';
+import { parseVerifierKey } from '#schema/signed-note.ts';
+import { anchorSources } from './anchors/settings.ts';
 import { archiveCredentials, openArchive } from './archive/open.ts';
 import { evidenceTurn } from './evidence/turn.ts';
+import { createErasureTurn } from './privacy/turn.ts';
+import { createStreamTurn } from './streams/turn.ts';
+import { startUpkeep } from './upkeep.ts';
 import { startWorker, type WorkerCell } from './worker.ts';
 
 const clock = (): Date => new Date();
+const DAY_MS = 86_400_000;
 
 // The compliance worker: outbox -> log -> archive, evidence packs, and what the subgraphs do beside requests, in a process
 // of its own so that hashing and packing never delay a request. Its addresses name tenon_worker. It ends with a signal, or
 // with the parent that started it.
 await runProcess(async () => {
   const config = readConfig();
-  const signingKey = readSigningKey(config);
+  const keys = readSigningKeys(config);
+  const signer = { name: keys.current.name, privateKey: keys.current.privateKey };
   const cells = await openCells(config);
   const databases = await openDatabases({
     directoryUrl: config.databaseUrl ?? '',
     cells: config.cells ?? [],
     keys: readContextKeys(config),
+    dataKeys: readDataKeys(config),
     entities: subgraphs.flatMap(({ entities }) => entities),
-    poolSize: 4,
+    poolSize: 8,
   });
   const platform = { config, databases, clock, publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
+  const deployment: Deployment = { platform, cells, keys };
+  const streams = createStreamTurn({ platform, cells: cells.map(({ name }) => name), log });
   const worker = startWorker({
     cells,
-    signer: { name: signingKey.name, privateKey: signingKey.privateKey },
+    signer,
+    olderKeys: keys.verifierKeys.slice(1).map(parseVerifierKey),
     clock,
     sealIntervalMs: config.sealIntervalMs,
-    extraTurns: [buildPacks({ platform, cells, signingKey })],
+    retentionMs: config.retentionDays * DAY_MS,
+    shards: config.sequencerShards,
+    extraTurns: [buildPacks(deployment), completeErasures(deployment), async () => (await streams.turn()) === 'worked'],
+  });
+  const upkeep = startUpkeep({
+    cells,
+    signer,
+    rotations: keys.rotations,
+    clock,
+    retentionDays: config.retentionDays,
+    directory: databases.directory,
+    ...anchorSources(config),
   });
   const work = subgraphs.flatMap(({ work: start }) => (start === undefined ? [] : [start(platform)]));
   log('info', 'compliance worker ready', { cells: cells.length });
   return async () => {
     await Promise.all([worker.stop(), ...work.map((each) => each.stop())]);
+    await Promise.all([upkeep.stop(), streams.settle()]);
     await databases.close();
   };
 });
@@ -53,23 +78,41 @@ async function openCells(config: Config): Promise<WorkerCell[]> {
   );
 }
 
-interface PackBuilding {
+interface Deployment {
   readonly platform: Platform;
   readonly cells: readonly WorkerCell[];
-  readonly signingKey: SigningKey;
+  readonly keys: SigningKeys;
 }
 
-function buildPacks({ platform, cells, signingKey }: PackBuilding): () => Promise<boolean> {
+function buildPacks({ platform, cells, keys }: Deployment): () => Promise<boolean> {
   return evidenceTurn({
     platform,
     cells: cells.map(({ name }) => name),
     archiveOf: (name) =>
       cells.find((cell) => cell.name === name)?.archive ?? fail('SERVICE_UNAVAILABLE', `no cell ${name}`),
-    signingKey,
-    personalData: subgraphs.flatMap(({ name, personalData }) =>
-      personalData === undefined ? [] : [{ subgraph: name, handler: personalData }],
-    ),
+    signingKey: keys.current,
+    olderVerifierKeys: keys.verifierKeys.slice(1),
+    rotations: keys.rotations,
+    personalData: personalDataParts(),
     supergraph: { sdl: readFileSync(new URL('../schema/graphql/supergraph.graphql', import.meta.url), 'utf8') },
     log,
   });
+}
+
+function completeErasures({ platform, cells, keys }: Deployment): () => Promise<boolean> {
+  return createErasureTurn({
+    platform,
+    cells,
+    signer: { name: keys.current.name, privateKey: keys.current.privateKey },
+    verifierKeys: keys.verifierKeys.map(parseVerifierKey),
+    parts: personalDataParts(),
+    retentionMs: platform.config.retentionDays * DAY_MS,
+    log,
+  });
+}
+
+function personalDataParts(): { subgraph: string; handler: PersonalDataHandler }[] {
+  return subgraphs.flatMap(({ name, personalData }) =>
+    personalData === undefined ? [] : [{ subgraph: name, handler: personalData }],
+  );
 }

@@ -11,8 +11,19 @@ export interface OutboxRow {
   /** UUID of the event. */
   readonly id: string;
   readonly outcome: AuditOutcome;
+  /** Version of the action's schema that the event was checked against. */
+  readonly actionVersion: number;
   /** What stands in the column, unchecked. */
   readonly event: string;
+  /** Tokens of sealed values for searching, unchecked; null where there are none. */
+  readonly indexTokens?: unknown;
+}
+
+/** One of so many parts of the tenants: a tenant is in the same one as long as there are as many. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
 }
 
 /** How much to take, and what to leave where it is. */
@@ -25,68 +36,107 @@ export interface OutboxRequest {
 /** The outbox of one cell. */
 export interface Outbox {
   /**
-   * Returns the oldest rows by position, of all tenants, whose transaction ended before every one that still runs: no
-   * row that commits later can belong before one of these, so taking them in this order skips nothing.
+   * Returns the oldest rows by position, of all tenants of the shard, whose transaction ended before every one that still
+   * runs: no row that commits later can belong before one of these, so taking them in this order skips nothing. They are
+   * at most 16 MiB of events.
    */
   take(request: OutboxRequest): Promise<OutboxRow[]>;
-  /** Deletes rows that the audit database holds; those that are gone already are passed over. */
+  /**
+   * Deletes rows that the audit database holds; those that are gone already are passed over. A server that crashes right
+   * after may bring some back: the log knows them, so they are deleted again.
+   */
   remove(rows: readonly OutboxRow[]): Promise<void>;
   /** Returns when the oldest event was made that still waits, ready or not, those at these positions set aside, or null. */
   oldest(skipPositions: readonly string[]): Promise<Date | null>;
 }
 
-/** Returns the outbox behind a pool of `tenon_worker`, who sees the rows of all tenants. */
-export function outboxOf(pool: pg.Pool): Outbox {
+/** Returns the outbox behind a pool of `tenon_worker`, who sees the rows of all tenants, or of one shard of them. */
+export function outboxOf(pool: pg.Pool, shard: Shard = { index: 0, count: 1 }): Outbox {
   return {
-    take: (request) => take(pool, request),
+    take: (request) => take(pool, shard, request),
     remove: (rows) => remove(pool, rows),
-    oldest: (skipPositions) => oldest(pool, skipPositions),
+    oldest: (skipPositions) => oldest(pool, shard, skipPositions),
   };
 }
+
+/** Returns when the event of a row was made: a UUIDv7 begins with its time in milliseconds (RFC 9562 section 5.7). */
+export function madeAt({ id }: Pick<OutboxRow, 'id'>): Date {
+  return new Date(Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16));
+}
+
+/** So much is in memory at a time for each shard, whatever the events look like. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
 interface TakenRow {
   readonly tenant_id: string;
   readonly position: string;
   readonly id: string;
   readonly outcome: string;
+  readonly action_version: number;
+  readonly index_tokens: unknown;
   readonly event: string;
 }
 
-/** A transaction beyond the snapshot cannot have written a row it shows: such rows were restored from another server. */
-async function take(pool: pg.Pool, { limit, skipPositions, skipTenants }: OutboxRequest): Promise<OutboxRow[]> {
+async function take(
+  pool: pg.Pool,
+  shard: Shard,
+  { limit, skipPositions, skipTenants }: OutboxRequest,
+): Promise<OutboxRow[]> {
+  const values: unknown[] = [limit, MAX_BYTES];
+  // A transaction beyond the snapshot cannot have written a row it shows: such rows were restored from another server.
+  const conditions = [
+    `(transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+      or transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))`,
+    ...ofShard(shard),
+  ];
+  if (skipPositions.length > 0) conditions.push(`position <> all ($${values.push(skipPositions)}::bigint[])`);
+  if (skipTenants.length > 0) conditions.push(`tenant_id <> all ($${values.push(skipTenants)}::uuid[])`);
   const { rows } = await pool.query<TakenRow>(
-    `select tenant_id, position::text as position, id, outcome, event from outbox
-     where (transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-         or transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))
-       and position <> all ($2::bigint[]) and tenant_id <> all ($3::uuid[])
-     order by outbox.position limit $1`,
-    [limit, skipPositions, skipTenants],
+    `select tenant_id, position::text as position, id, outcome, action_version, index_tokens, event from (
+       select *, sum(octet_length(event)) over (order by position rows unbounded preceding) as bytes
+       from outbox where ${conditions.join(' and ')} order by position limit $1
+     ) ready where bytes <= $2 order by ready.position`,
+    values,
   );
-  return rows.map(({ tenant_id: tenantId, position, id, outcome, event }) => {
-    return { tenantId, position, id, outcome: outcomeOf(outcome), event };
-  });
+  return rows.map((row) => ({
+    tenantId: row.tenant_id,
+    position: row.position,
+    id: row.id,
+    outcome: outcomeOf(row.outcome),
+    actionVersion: row.action_version,
+    event: row.event,
+    indexTokens: row.index_tokens,
+  }));
 }
 
+/** The last byte of a UUIDv7 is random. */
+function ofShard({ index, count }: Shard): string[] {
+  return count === 1 ? [] : [`get_byte(uuid_send(tenant_id), 15) % ${count} = ${index}`];
+}
+
+/** Whether the disk has the deletion does not matter to anybody, so nobody waits for it. */
 async function remove(pool: pg.Pool, rows: readonly OutboxRow[]): Promise<void> {
   if (rows.length === 0) return;
   await pool.query(
-    `delete from outbox o using unnest($1::uuid[], $2::bigint[]) as done (tenant_id, position)
-     where o.tenant_id = done.tenant_id and o.position = done.position`,
-    [rows.map(({ tenantId }) => tenantId), rows.map(({ position }) => position)],
+    `with waiting as materialized (select set_config('synchronous_commit', 'off', true) as mode)
+     delete from outbox o using waiting, unnest($1::uuid[], $2::bigint[]) as done (tenant_id, position)
+     where waiting.mode = 'off' and o.tenant_id = done.tenant_id and o.position = done.position`,
+    [listOf(rows, ({ tenantId }) => tenantId), listOf(rows, ({ position }) => position)],
   );
 }
 
-async function oldest(pool: pg.Pool, skipPositions: readonly string[]): Promise<Date | null> {
+/** Returns an array as PostgreSQL reads it, of texts that need no quotes: quoting them costs more than reading. */
+function listOf(rows: readonly OutboxRow[], textOf: (row: OutboxRow) => string): string {
+  return `{${rows.map(textOf).join(',')}}`;
+}
+
+async function oldest(pool: pg.Pool, shard: Shard, skipPositions: readonly string[]): Promise<Date | null> {
+  const conditions = ['position <> all ($1::bigint[])', ...ofShard(shard)];
   const { rows } = await pool.query<{ id: string }>(
-    'select id from outbox where position <> all ($1::bigint[]) order by position limit 1',
+    `select id from outbox where ${conditions.join(' and ')} order by position limit 1`,
     [skipPositions],
   );
-  return rows[0] === undefined ? null : timeOf(rows[0].id);
-}
-
-/** A UUIDv7 begins with its time in milliseconds (RFC 9562 section 5.7). */
-function timeOf(uuid: string): Date {
-  return new Date(Number.parseInt(uuid.replaceAll('-', '').slice(0, 12), 16));
+  return rows[0] === undefined ? null : madeAt(rows[0]);
 }
 
 /** The column has the same constraint. */

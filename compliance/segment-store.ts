@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { fail } from '#schema/errors.ts';
 import type { SignedManifest } from './manifest.ts';
-import { MAX_SEGMENT_BYTES, type Segment } from './segment.ts';
+import { MAX_SEGMENT_BYTES } from './segment.ts';
 
-/** A log with entries that no sealed segment holds yet. */
+/** A log with something to seal or to bring back. */
 export interface UnsealedLog {
   /** UUID. */
   readonly tenantId: string;
@@ -13,13 +13,22 @@ export interface UnsealedLog {
   /** What its unsealed entries take in a segment. */
   readonly unsealedBytes: number;
   readonly nextSegment: number;
+  /** It is being brought back from the archive; nothing is sealed before that has ended. */
+  readonly isRecovering: boolean;
+  /** What the tenant has decided; null where she has decided nothing. */
+  readonly retentionDays: number | null;
 }
 
-/** A segment on its way into the archive, as the audit database remembers it. */
-export interface SegmentRow {
+/** Which segment of which log. */
+export interface SegmentName {
+  /** UUID. */
   readonly tenantId: string;
   readonly epoch: number;
   readonly number: number;
+}
+
+/** A segment on its way into the archive, as the audit database remembers it. */
+export interface SegmentRow extends SegmentName {
   readonly state: 'planned' | 'segment_put' | 'manifest_put' | 'sealed';
   readonly firstSeq: number;
   readonly count: number;
@@ -35,14 +44,30 @@ export interface SegmentRow {
 }
 
 /** What a plan fixes. */
-export interface SegmentPlan extends Pick<SegmentRow, 'frontier' | 'segmentKey' | 'plannedAt' | 'retainUntil'> {
-  readonly segment: Segment;
+export type SegmentPlan = Omit<SegmentRow, 'state' | 'archived'> & { readonly sizeBytes: number };
+
+/** A run of a log's entries, to be read. */
+export interface EntryRange {
+  /** UUID. */
+  readonly tenantId: string;
+  readonly epoch: number;
+  readonly firstSeq: number;
+  readonly count: number;
 }
 
-const COLUMNS = `tenant_id, epoch, number, state, first_seq, count, encode(sha256, 'hex') as sha256, frontier,
-  segment_key, manifest_key, manifest, planned_at, retain_until`;
+/** The entries of a run as they are stored. */
+export interface StoredEntries {
+  /** The uncompressed segment: each entry's bytes, followed by one LF. */
+  readonly bytes: Buffer;
+  /** The stored leaf hashes, 32 bytes each. */
+  readonly leaves: Buffer;
+}
 
-/** Returns the logs that have something to seal, an open segment included. */
+const COLUMNS = `s.tenant_id, s.epoch, s.number, s.state, s.first_seq, s.count, encode(s.sha256, 'hex') as sha256,
+  s.frontier, s.segment_key, s.manifest_key, s.manifest, s.planned_at, s.retain_until`;
+const NAMED = 's.tenant_id = named.tenant_id and s.epoch = named.epoch and s.number = named.number';
+
+/** Returns the logs that have something to seal, an open segment included, or to bring back, by tenant. */
 export async function unsealedLogs(audit: pg.Pool): Promise<UnsealedLog[]> {
   const { rows } = await audit.query<{
     tenant_id: string;
@@ -51,9 +76,13 @@ export async function unsealedLogs(audit: pg.Pool): Promise<UnsealedLog[]> {
     sealed_size: string;
     unsealed_bytes: string;
     next_segment: number;
+    is_recovering: boolean;
+    retention_days: number | null;
   }>(
-    `select tenant_id, epoch, size, sealed_size, unsealed_bytes, next_segment from log_heads
-     where size > sealed_size order by tenant_id`,
+    `select h.tenant_id, epoch, size, sealed_size, unsealed_bytes, next_segment, r.days as retention_days,
+       recovering_since is not null as is_recovering
+     from log_heads h left join archive_retention r on r.tenant_id = h.tenant_id
+     where unsealed or recovering_since is not null order by h.tenant_id`,
   );
   return rows.map((row) => ({
     tenantId: row.tenant_id,
@@ -62,107 +91,150 @@ export async function unsealedLogs(audit: pg.Pool): Promise<UnsealedLog[]> {
     sealedSize: Number(row.sealed_size),
     unsealedBytes: Number(row.unsealed_bytes),
     nextSegment: row.next_segment,
+    isRecovering: row.is_recovering,
+    retentionDays: row.retention_days,
   }));
 }
 
-/** Returns the segment of that number, or null where none was planned. */
-export async function findSegment(audit: pg.Pool, log: UnsealedLog, number: number): Promise<SegmentRow | null> {
+/** Returns those of the segments that were planned. */
+export async function findSegments(
+  audit: pg.Pool | pg.ClientBase,
+  names: readonly SegmentName[],
+): Promise<SegmentRow[]> {
+  if (names.length === 0) return [];
   const { rows } = await audit.query<RawSegment>(
-    `select ${COLUMNS} from segments where tenant_id = $1 and epoch = $2 and number = $3`,
-    [log.tenantId, log.epoch, number],
+    `select ${COLUMNS} from segments s
+     join unnest($1::uuid[], $2::integer[], $3::integer[]) as named (tenant_id, epoch, number) on ${NAMED}`,
+    nameColumns(names),
   );
-  return segmentOf(rows);
+  return rows.map(segmentOf);
 }
 
-/** Returns the entries' bytes and stored leaves from `sealedSize` on: at most `count`, and as many as one segment holds. */
-export async function readEntries(
-  audit: pg.Pool,
-  log: UnsealedLog,
-  count: number,
-): Promise<{ line: Buffer; leaf: Buffer }[]> {
-  const { rows } = await audit.query<{ entry: string; leaf: Buffer }>(
-    `select entry, leaf from (
-       select seq, entry, leaf, sum(octet_length(entry) + 1) over (order by seq) as bytes from log_entries
-       where tenant_id = $1 and epoch = $2 and seq >= $3 and seq < $3::bigint + $4
-     ) run where bytes <= $5 order by seq`,
-    [log.tenantId, log.epoch, log.sealedSize, count, MAX_SEGMENT_BYTES],
-  );
-  return rows.map(({ entry, leaf }) => ({ line: Buffer.from(entry), leaf }));
-}
-
-/** Fixes what the log's next segment holds; null where another worker has planned that number. */
-export async function insertPlan(audit: pg.Pool, log: UnsealedLog, plan: SegmentPlan): Promise<SegmentRow | null> {
-  const { segment } = plan;
-  const { rows } = await audit.query<RawSegment>(
-    `insert into segments (tenant_id, epoch, number, state, first_seq, count, size_bytes, sha256, frontier,
-       segment_key, planned_at, retain_until)
-     values ($1, $2, $3, 'planned', $4, $5, $6, decode($7, 'hex'), $8, $9, $10, $11)
-     on conflict do nothing returning ${COLUMNS}`,
+/** Returns, by tenant, as many of each run's entries as one segment holds; a run without entries is left out. */
+export async function readEntries(audit: pg.Pool, ranges: readonly EntryRange[]): Promise<Map<string, StoredEntries>> {
+  if (ranges.length === 0) return new Map();
+  const { rows } = await audit.query<{ tenant_id: string; lines: string | null; leaves: Buffer }>(
+    `select asked.tenant_id, run.lines, run.leaves
+     from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::integer[]) as asked (tenant_id, epoch, first_seq, count)
+     cross join lateral (
+       select string_agg(entry, E'\\n' order by seq) as lines, string_agg(leaf, ''::bytea order by seq) as leaves from (
+         select seq, entry, leaf, sum(octet_length(entry) + 1) over (order by seq) as bytes from log_entries e
+         where e.tenant_id = asked.tenant_id and e.epoch = asked.epoch
+           and e.seq >= asked.first_seq and e.seq < asked.first_seq + asked.count
+       ) counted where bytes <= $5
+     ) run`,
     [
-      log.tenantId,
-      log.epoch,
-      log.nextSegment,
-      log.sealedSize,
-      segment.entries.length,
-      segment.bytes.length,
-      segment.sha256,
-      JSON.stringify(plan.frontier),
-      plan.segmentKey,
-      plan.plannedAt,
-      plan.retainUntil,
+      ranges.map(({ tenantId }) => tenantId),
+      ranges.map(({ epoch }) => epoch),
+      ranges.map(({ firstSeq }) => firstSeq),
+      ranges.map(({ count }) => count),
+      MAX_SEGMENT_BYTES,
     ],
   );
-  return segmentOf(rows);
+  const found = new Map<string, StoredEntries>();
+  for (const { tenant_id: tenantId, lines, leaves } of rows) {
+    if (lines !== null) found.set(tenantId, { bytes: Buffer.from(`${lines}\n`), leaves });
+  }
+  return found;
 }
 
-/** Notes that the segment stands in the archive and fixes its manifest; null where another worker has done so. */
-export async function markSegmentPut(
+/** Fixes what the next segments of logs hold; returns those that no other worker had planned before. */
+export async function insertPlans(
+  audit: pg.Pool | pg.ClientBase,
+  plans: readonly SegmentPlan[],
+): Promise<SegmentRow[]> {
+  if (plans.length === 0) return [];
+  const { rows } = await audit.query<RawSegment>(
+    `insert into segments as s (tenant_id, epoch, number, state, first_seq, count, size_bytes, sha256, frontier,
+       segment_key, planned_at, retain_until)
+     select tenant_id, epoch, number, 'planned', first_seq, count, size_bytes, decode(sha256, 'hex'), frontier,
+       segment_key, planned_at, retain_until
+     from unnest($1::uuid[], $2::integer[], $3::integer[], $4::bigint[], $5::integer[], $6::integer[], $7::text[],
+       $8::jsonb[], $9::text[], $10::timestamptz[], $11::timestamptz[])
+       as plan (tenant_id, epoch, number, first_seq, count, size_bytes, sha256, frontier, segment_key, planned_at, retain_until)
+     on conflict do nothing returning ${COLUMNS}`,
+    [
+      ...nameColumns(plans),
+      plans.map(({ firstSeq }) => firstSeq),
+      plans.map(({ count }) => count),
+      plans.map(({ sizeBytes }) => sizeBytes),
+      plans.map(({ sha256 }) => sha256),
+      plans.map(({ frontier }) => JSON.stringify(frontier)),
+      plans.map(({ segmentKey }) => segmentKey),
+      plans.map(({ plannedAt }) => plannedAt),
+      plans.map(({ retainUntil }) => retainUntil),
+    ],
+  );
+  return rows.map(segmentOf);
+}
+
+/** Notes that the segments stand in the archive and fixes their manifests; returns those no other worker had noted. */
+export async function markSegmentsPut(
   audit: pg.Pool,
-  row: SegmentRow,
-  { key, text, manifest }: SignedManifest,
-): Promise<SegmentRow | null> {
+  put: readonly { row: SegmentRow; signed: SignedManifest }[],
+): Promise<SegmentRow[]> {
+  if (put.length === 0) return [];
   const { rows } = await audit.query<RawSegment>(
-    `update segments set state = 'segment_put', manifest_key = $4, manifest = $5, checkpoint = $6
-     where tenant_id = $1 and epoch = $2 and number = $3 and state = 'planned' returning ${COLUMNS}`,
-    [row.tenantId, row.epoch, row.number, key, text, manifest.checkpoint],
+    `update segments s set state = 'segment_put', manifest_key = named.manifest_key, manifest = named.manifest,
+       checkpoint = named.checkpoint
+     from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[])
+       as named (tenant_id, epoch, number, manifest_key, manifest, checkpoint)
+     where ${NAMED} and s.state = 'planned' returning ${COLUMNS}`,
+    [
+      ...nameColumns(put.map(({ row }) => row)),
+      put.map(({ signed }) => signed.key),
+      put.map(({ signed }) => signed.text),
+      put.map(({ signed }) => signed.manifest.checkpoint),
+    ],
   );
-  return segmentOf(rows);
+  return rows.map(segmentOf);
 }
 
-/** Notes that the manifest stands in the archive; null where another worker has done so. */
-export async function markManifestPut(audit: pg.Pool, row: SegmentRow): Promise<SegmentRow | null> {
+/** Notes that the manifests stand in the archive; returns those no other worker had noted. */
+export async function markManifestsPut(audit: pg.Pool, put: readonly SegmentRow[]): Promise<SegmentRow[]> {
+  if (put.length === 0) return [];
   const { rows } = await audit.query<RawSegment>(
-    `update segments set state = 'manifest_put'
-     where tenant_id = $1 and epoch = $2 and number = $3 and state = 'segment_put' returning ${COLUMNS}`,
-    [row.tenantId, row.epoch, row.number],
+    `update segments s set state = 'manifest_put'
+     from unnest($1::uuid[], $2::integer[], $3::integer[]) as named (tenant_id, epoch, number)
+     where ${NAMED} and s.state = 'segment_put' returning ${COLUMNS}`,
+    nameColumns(put),
   );
-  return segmentOf(rows);
+  return rows.map(segmentOf);
 }
 
 /**
- * Closes the segment and moves the head's sealed size behind it, both or neither; an alarm ends here, but for one about
- * refused events that still wait. False where another worker has closed it.
+ * Closes the segments and moves each head's sealed size behind its segment, both or neither; an alarm ends here, but for
+ * one about refused events that still wait. Returns the tenants whose segment no other worker had closed.
  */
 export async function markSealed(
   audit: pg.Pool,
-  row: SegmentRow,
+  put: readonly SegmentRow[],
   { now, refusalAlarm }: { now: Date; refusalAlarm: string },
-): Promise<boolean> {
-  const { rowCount } = await audit.query(
-    `with closed as (
-       update segments set state = 'sealed', sealed_at = $4
-       where tenant_id = $1 and epoch = $2 and number = $3 and state = 'manifest_put' returning *
+): Promise<Set<string>> {
+  if (put.length === 0) return new Set();
+  const { rows } = await audit.query<{ tenant_id: string }>(
+    // Heads are locked in the order in which everybody locks them, so that no two wait for each other.
+    `with locked as materialized (
+       select h.tenant_id, named.epoch, named.number
+       from log_heads h join unnest($1::uuid[], $2::integer[], $3::integer[]) as named (tenant_id, epoch, number)
+         on h.tenant_id = named.tenant_id
+       order by h.tenant_id for update of h
+     ), closed as (
+       update segments s set state = 'sealed', sealed_at = $4 from locked named
+       where ${NAMED} and s.state = 'manifest_put'
+       returning s.tenant_id, s.epoch, s.number, s.first_seq, s.count, s.size_bytes
      ), refused as (
-       select min(refused_at) as since from log_refusals where tenant_id = $1
+       select tenant_id, min(refused_at) as since from log_refusals where tenant_id = any ($1::uuid[]) group by tenant_id
      )
      update log_heads h set sealed_size = closed.first_seq + closed.count, next_segment = closed.number + 1,
        unsealed_bytes = h.unsealed_bytes - closed.size_bytes, updated_at = $4,
        alarm = case when refused.since is null then null else $5 end, alarm_since = refused.since
-     from closed, refused
-     where h.tenant_id = closed.tenant_id and h.epoch = closed.epoch and h.sealed_size = closed.first_seq`,
-    [row.tenantId, row.epoch, row.number, now, refusalAlarm],
+     from closed left join refused on refused.tenant_id = closed.tenant_id
+     where h.tenant_id = closed.tenant_id and h.epoch = closed.epoch and h.sealed_size = closed.first_seq
+     returning h.tenant_id`,
+    [...nameColumns(put), now, refusalAlarm],
   );
-  return rowCount === 1;
+  return new Set(rows.map((row) => row.tenant_id));
 }
 
 interface RawSegment {
@@ -181,8 +253,7 @@ interface RawSegment {
   readonly retain_until: Date;
 }
 
-function segmentOf([row]: readonly RawSegment[]): SegmentRow | null {
-  if (row === undefined) return null;
+function segmentOf(row: RawSegment): SegmentRow {
   const { manifest_key: manifestKey, manifest } = row;
   if ((manifestKey === null) !== (manifest === null)) fail('INTERNAL_SERVER_ERROR', 'half a manifest in the database');
   return {
@@ -199,4 +270,8 @@ function segmentOf([row]: readonly RawSegment[]): SegmentRow | null {
     plannedAt: row.planned_at,
     retainUntil: row.retain_until,
   };
+}
+
+function nameColumns(names: readonly SegmentName[]): [string[], number[], number[]] {
+  return [names.map(({ tenantId }) => tenantId), names.map(({ epoch }) => epoch), names.map(({ number }) => number)];
 }

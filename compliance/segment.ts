@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
-import { entryLeaf, MAX_ENTRY_BYTES, parseEntry, type AuditEntry } from '#schema/audit-event.ts';
+import { entryLeaf, MAX_ENTRY_BYTES } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
 import type { Frontier } from '#schema/merkle.ts';
+import { viewEntry, type EntryView } from './entry-view.ts';
 
-/** Entries of one segment at most: what a person still opens in an editor. */
-export const MAX_SEGMENT_ENTRIES = 10_000;
+/** Entries of one segment at most: what a person still opens in an editor, and whole tiles of 256. */
+export const MAX_SEGMENT_ENTRIES = 8_192;
 
 /** Bytes of one uncompressed segment at most: S3 takes it in one PUT, for some servers lose the lock in several parts. */
 export const MAX_SEGMENT_BYTES = 4 * 1024 * 1024;
@@ -19,7 +20,7 @@ export interface Segment {
   readonly bytes: Buffer;
   /** Of `bytes`, lower-case hex. */
   readonly sha256: string;
-  readonly entries: readonly AuditEntry[];
+  readonly entries: readonly EntryView[];
   /** Leaf hash of each entry. */
   readonly leaves: readonly Buffer[];
   /** Leaf hash of the last entry, lower-case hex. */
@@ -37,11 +38,11 @@ export function readSegment(
   { frontier, prev }: { frontier: Frontier; prev: string },
 ): Segment {
   if (lines.length === 0) refuse('it has no entry');
-  const entries: AuditEntry[] = [];
+  const entries: EntryView[] = [];
   const leaves: Buffer[] = [];
   let lastLeaf = prev;
   for (const line of lines) {
-    const entry = parseEntry(line);
+    const entry = viewEntry(line);
     if (entry.seq !== frontier.size) refuse(`entry ${entry.seq} stands where ${frontier.size} belongs`);
     if (entry.prev !== lastLeaf) refuse(`entry ${entry.seq} does not name the leaf before it`);
     const leaf = entryLeaf(line);

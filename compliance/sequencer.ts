@@ -1,8 +1,9 @@
 import pg from 'pg';
-import { entryLeaf, parseEntry, type AuditEvent } from '#schema/audit-event.ts';
+import { entryLeaf, parseEntry } from '#schema/audit-event.ts';
 import { fail, TenonError } from '#schema/errors.ts';
 import { uuidOf } from '#schema/ids.ts';
 import { LOG_ALARM, raiseAlarm } from './alarm.ts';
+import { viewEntry, type EntryView } from './entry-view.ts';
 import {
   eventKey,
   inTransaction,
@@ -14,7 +15,8 @@ import {
   type OpenLog,
   type Refusal,
 } from './log-store.ts';
-import type { Outbox, OutboxRow } from './outbox-reader.ts';
+import { madeAt, type Outbox, type OutboxRow } from './outbox-reader.ts';
+import { ERASURE_ACTIONS, recordPrivacy, type PlacedEntry } from './privacy/index-tokens.ts';
 
 /** What sequencing the events of one cell needs. */
 export interface SequencerOptions {
@@ -22,26 +24,43 @@ export interface SequencerOptions {
   /** Pool of `tenon_worker` over the audit database. */
   readonly audit: pg.Pool;
   readonly clock: () => Date;
-  /** Events taken at a time. */
+  /** Events taken at a time; eight times as many while more are there. */
   readonly batchSize: number;
+  /** Runs the work unless another worker runs it for these tenants: then null. Without it nobody else is asked. */
+  readonly alone?: <T>(work: () => Promise<T>) => Promise<T | null>;
 }
 
 /** What one turn did. */
 export interface SequencingTurn {
-  /** Rows that were there to take. */
-  readonly taken: number;
+  /** Rows that were there to take; null where another worker takes them. */
+  readonly taken: number | null;
   /** Entries that logs hold now and did not before. */
   readonly added: number;
   readonly refused: readonly Refusal[];
   readonly failures: readonly { readonly tenantId: string; readonly error: Error }[];
   /** Logs whose events are left alone for a while, because the last try failed. */
   readonly resting: number;
-  /** When the oldest event was made that still waits, those refused set aside; null where none does. */
+  /** When the oldest event was made that waited as the turn began, those refused set aside; null where none did. */
   readonly oldest: Date | null;
 }
 
 const FIRST_REST_MS = 1_000;
 const LAST_REST_MS = 60_000;
+/** What costs by the batch and by the log in it is shared by more events where more wait. */
+const MOST_GROWTH = 8;
+
+interface Resting {
+  readonly failures: number;
+  readonly untilMs: number;
+}
+
+/** What a sequencer remembers from turn to turn. */
+interface Progress {
+  readonly refusedPositions: Set<string>;
+  readonly resting: Map<string, Resting>;
+  /** Events taken next; above the least while batches are full. */
+  limit: number;
+}
 
 /**
  * Returns the function that moves, each time it is called, one batch of events from the outbox into the logs of their
@@ -49,28 +68,47 @@ const LAST_REST_MS = 60_000;
  * committed. An event that no log can take stays there and is passed over by this sequencer, and so, for a while, are
  * the events of a log that failed; neither holds up the others.
  */
-export function createSequencer({ outbox, audit, clock, batchSize }: SequencerOptions): () => Promise<SequencingTurn> {
-  const refusedPositions = new Set<string>();
-  const resting = new Map<string, { readonly failures: number; readonly untilMs: number }>();
+export function createSequencer(options: SequencerOptions): () => Promise<SequencingTurn> {
+  const { outbox, batchSize, alone = (work) => work() } = options;
+  const progress: Progress = { refusedPositions: new Set(), resting: new Map(), limit: batchSize };
   return async () => {
-    const skipTenants = [...resting]
-      .filter(([, { untilMs }]) => performance.now() < untilMs)
-      .map(([tenantId]) => tenantId);
-    const rows = await outbox.take({ limit: batchSize, skipPositions: [...refusedPositions], skipTenants });
-    const { settled, added, refused, failed } = await sequence(audit, rows, clock());
-    await outbox.remove(settled);
-    for (const { row } of refused) refusedPositions.add(row.position);
-    for (const { tenantId } of settled) resting.delete(tenantId);
-    for (const tenantId of failed.keys()) {
-      await raiseAlarm(audit, { tenantId, sentence: LOG_ALARM, now: clock() });
-      const failures = (resting.get(tenantId)?.failures ?? 0) + 1;
-      const restMs = Math.min(FIRST_REST_MS * 2 ** (failures - 1), LAST_REST_MS);
-      resting.set(tenantId, { failures, untilMs: performance.now() + restMs });
-    }
-    const failures = [...failed].map(([tenantId, error]) => ({ tenantId, error }));
-    const oldest = await outbox.oldest([...refusedPositions]);
-    return { taken: rows.length, added, refused, failures, resting: resting.size, oldest };
+    // While batches are full there is more; else looking is cheaper than taking turns with other workers.
+    const isKnown = progress.limit > batchSize;
+    const oldest = isKnown ? null : await outbox.oldest([...progress.refusedPositions]);
+    if (!isKnown && oldest === null) return { ...NOTHING, resting: progress.resting.size };
+    return (await alone(() => sequenceNext(options, progress, oldest))) ?? { ...NOTHING, taken: null, oldest };
   };
+}
+
+const NOTHING: SequencingTurn = { taken: 0, added: 0, refused: [], failures: [], resting: 0, oldest: null };
+
+async function sequenceNext(
+  { outbox, audit, clock, batchSize }: SequencerOptions,
+  progress: Progress,
+  waiting: Date | null,
+): Promise<SequencingTurn> {
+  const { refusedPositions, resting, limit } = progress;
+  const skipTenants = [...resting]
+    .filter(([, { untilMs }]) => performance.now() < untilMs)
+    .map(([tenantId]) => tenantId);
+  const rows = await outbox.take({ limit, skipPositions: [...refusedPositions], skipTenants });
+  const { settled, added, refused, failed } = await sequence(audit, rows, clock());
+  await outbox.remove(settled);
+  progress.limit = rows.length < limit ? batchSize : Math.min(limit * 2, batchSize * MOST_GROWTH);
+  for (const { row } of refused) refusedPositions.add(row.position);
+  for (const { tenantId } of settled) resting.delete(tenantId);
+  for (const tenantId of failed.keys()) {
+    await raiseAlarm(audit, { tenantId, sentence: LOG_ALARM, now: clock() });
+    resting.set(tenantId, afterFailure(resting.get(tenantId)));
+  }
+  const failures = [...failed].map(([tenantId, error]) => ({ tenantId, error }));
+  const oldest = waiting ?? (rows[0] === undefined ? null : madeAt(rows[0]));
+  return { taken: rows.length, added, refused, failures, resting: resting.size, oldest };
+}
+
+function afterFailure(before: Resting | undefined): Resting {
+  const failures = (before?.failures ?? 0) + 1;
+  return { failures, untilMs: performance.now() + Math.min(FIRST_REST_MS * 2 ** (failures - 1), LAST_REST_MS) };
 }
 
 /** What became of a batch: every row is in exactly one of the three. */
@@ -104,6 +142,21 @@ export async function sequence(audit: pg.Pool, rows: readonly OutboxRow[], now: 
   return sequenceApart(audit, rows, now);
 }
 
+/**
+ * Events that the log knows already are there only after a crash or beside another worker, so they are looked for only
+ * once the log refuses to take an event twice.
+ */
+async function sequenceTogether(audit: pg.Pool, rows: readonly OutboxRow[], now: Date): Promise<SequencedBatch> {
+  try {
+    return await sequenceOnce(audit, { rows, now, mayBeKnown: false });
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError) || error.code !== UNIQUE_VIOLATION) throw error;
+  }
+  return sequenceOnce(audit, { rows, now, mayBeKnown: true });
+}
+
+const UNIQUE_VIOLATION = '23505';
+
 async function sequenceApart(audit: pg.Pool, rows: readonly OutboxRow[], now: Date): Promise<SequencedBatch> {
   const batches: SequencedBatch[] = [];
   const failed = new Map<string, Error>();
@@ -123,18 +176,24 @@ async function sequenceApart(audit: pg.Pool, rows: readonly OutboxRow[], now: Da
   };
 }
 
-async function sequenceTogether(audit: pg.Pool, rows: readonly OutboxRow[], now: Date): Promise<SequencedBatch> {
-  const tenants = [...byTenant(rows).keys()];
+interface Batch {
+  readonly rows: readonly OutboxRow[];
+  readonly now: Date;
+  readonly mayBeKnown: boolean;
+}
+
+async function sequenceOnce(audit: pg.Pool, { rows, now, mayBeKnown }: Batch): Promise<SequencedBatch> {
+  const tenants = [...new Set(rows.map(({ tenantId }) => tenantId))];
   return inTransaction(audit, async (client) => {
     const logs = await openLogs(client, tenants);
-    const known = await knownEntries(client, rows);
+    const known = mayBeKnown ? await knownEntries(client, rows) : new Map<string, string>();
     const entries: NewEntry[] = [];
     const tiles: NewTile[] = [];
     const refused: Refusal[] = [];
     for (const row of rows) {
       const log = logs.get(row.tenantId) ?? fail('INTERNAL_SERVER_ERROR', 'a log that was just made is missing');
       const reason = faultOf(() => {
-        const entry = known.get(eventKey(row));
+        const entry = mayBeKnown ? known.get(eventKey(row)) : undefined;
         if (entry !== undefined) checkSame(row, entry);
         else entries.push(append(log, row, tiles));
       });
@@ -143,25 +202,34 @@ async function sequenceTogether(audit: pg.Pool, rows: readonly OutboxRow[], now:
       refused.push({ row, reason });
     }
     await saveLogs(client, { logs: logs.values(), entries, tiles, refused, now });
+    await recordPrivacy(client, entries.flatMap(placedEntry));
     const left = new Set(refused.map(({ row }) => row));
-    return { settled: rows.filter((row) => !left.has(row)), added: entries.length, refused, failed: new Map() };
+    const settled = left.size === 0 ? rows : rows.filter((row) => !left.has(row));
+    return { settled, added: entries.length, refused, failed: new Map() };
   });
 }
 
+/** Few events tell of an erasure, so the others are not read whole for it. */
+function placedEntry({ log, row, entry, bytes, leaf }: NewEntry): PlacedEntry[] {
+  const { indexTokens = null, tenantId } = row;
+  const isErasure = ERASURE_ACTIONS.has(entry.event.action);
+  if (indexTokens === null && !isErasure) return [];
+  const event = isErasure ? parseEntry(bytes).event : null;
+  return [{ tenantId, epoch: log.epoch, seq: entry.seq, leaf, event, indexTokens }];
+}
+
 /** An id that comes again with another event would drop that event without a trace. */
-function checkSame({ event, outcome }: OutboxRow, entry: string): void {
-  if (entry.startsWith(`{"event":${event},"outcome":"${outcome}","prev":`)) return;
+function checkSame(row: OutboxRow, entry: string): void {
+  if (entry.startsWith(entryHead(row))) return;
   fail('AUDIT_EVENT_REFUSED', 'event.id stands in the log with another event');
 }
 
 function append(log: OpenLog, row: OutboxRow, tiles: NewTile[]): NewEntry {
   // The event's bytes are kept as they are; the keys stand in the order of RFC 8785. Reading the entry as an auditor
   // will proves the bytes canonical and complete, whatever the column held.
-  const { event: text, outcome } = row;
-  const bytes = Buffer.from(
-    `{"event":${text},"outcome":"${outcome}","prev":"${log.lastLeaf}","seq":${log.frontier.size},"v":1}`,
-  );
-  const entry = parseEntry(bytes);
+  const text = `${entryHead(row)}"${log.lastLeaf}","seq":${log.frontier.size},"v":1}`;
+  const bytes = Buffer.from(text);
+  const entry = viewEntry(bytes, text);
   checkPlace(entry.event, row);
   const leaf = entryLeaf(bytes);
   log.frontier.append(leaf, ({ level, index }, hash) => {
@@ -169,10 +237,15 @@ function append(log: OpenLog, row: OutboxRow, tiles: NewTile[]): NewEntry {
   });
   log.lastLeaf = leaf.toString('hex');
   log.addedBytes += bytes.length + 1;
-  return { log, entry, row, bytes, leaf };
+  return { log, entry, row, bytes, text, leaf };
 }
 
-function checkPlace(event: AuditEvent, row: OutboxRow): void {
+/** The text of the row's entry up to its place in the log. */
+function entryHead({ actionVersion, event, outcome }: OutboxRow): string {
+  return `{"action_version":${actionVersion},"event":${event},"outcome":"${outcome}","prev":`;
+}
+
+function checkPlace(event: EntryView['event'], row: OutboxRow): void {
   if (uuidOf('aud', event.id) !== row.id) fail('AUDIT_EVENT_REFUSED', 'event.id is not the id of its outbox row');
   if (uuidOf('tnt', event.tenant_id) !== row.tenantId) {
     fail('AUDIT_EVENT_REFUSED', 'event.tenant_id is not the tenant of its outbox row');

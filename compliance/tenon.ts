@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readArguments, UsageError, usageOf, type Command, type CommandSurroundings } from '#kit/command.ts';
 import { openDatabases } from '#kit/database.ts';
 import { storeSettings } from '#kit/embedded-stores.ts';
-import { readContextKeys } from '#kit/key-files.ts';
+import { readContextKeys, readDataKeys } from '#kit/key-files.ts';
 import { requireSafeDatabases } from '#kit/postgres-version.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { ConfigError, readConfig } from '#schema/config.ts';
@@ -106,6 +106,7 @@ async function openPlatform(): Promise<Platform> {
   const databases = await openDatabases({
     ...stores,
     keys: readContextKeys(config),
+    dataKeys: readDataKeys(config),
     entities: subgraphs.flatMap(({ entities }) => entities),
     poolSize: 4,
   });

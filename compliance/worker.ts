@@ -1,12 +1,15 @@
 import pg from 'pg';
 import { asTenonError } from '#schema/errors.ts';
 import { idOf } from '#schema/ids.ts';
-import type { NoteSigner } from '#schema/signed-note.ts';
+import type { NoteSigner, NoteVerifier } from '#schema/signed-note.ts';
 import { log as logLine } from '#kit/log.ts';
 import { countAlarms } from './alarm.ts';
+import { alone, shardLock } from './alone.ts';
 import type { Archive } from './archive/archive.ts';
-import { outboxOf } from './outbox-reader.ts';
+import { outboxOf, type Shard } from './outbox-reader.ts';
 import { createSealer, type SealingTurn } from './sealer.ts';
+import type { SealingOptions } from './sealing/options.ts';
+import { createRecoveryCheck } from './sealing/recovery-check.ts';
 import { createSequencer, type SequencingTurn } from './sequencer.ts';
 import { startTurnLoop, type TurnLoop, type TurnResult } from './turn-loop.ts';
 
@@ -25,13 +28,20 @@ export interface WorkerOptions {
   readonly cells: readonly WorkerCell[];
   /** Signs the checkpoints; its name is the deployment's. */
   readonly signer: NoteSigner;
+  /** Keys that signed before it. */
+  readonly olderKeys?: readonly NoteVerifier[];
   readonly clock: () => Date;
   /** How long an event waits at most before its segment is sealed. */
   readonly sealIntervalMs: number;
   /** How long the archive keeps a segment at least; to keep it longer, the retention is extended. */
-  readonly retentionDays?: number;
-  /** Events sequenced at a time. */
+  readonly retentionMs?: number;
+  /** Events sequenced at a time; eight times as many while more wait. */
   readonly batchSize?: number;
+  /**
+   * Parts of the tenants that are sequenced apart: while the database works for one, this process works for another, and
+   * other workers take what it does not. All workers of a cell have as many.
+   */
+  readonly shards?: number;
   /** Other periodic work: each function runs again and again, at once after it returned true, else after a pause. */
   readonly extraTurns?: readonly (() => Promise<boolean>)[];
   /** Stops the worker as `stop` does. */
@@ -66,20 +76,19 @@ export interface Worker {
   stop(): Promise<void>;
 }
 
-const RETENTION_DAYS = 90;
-const BATCH_SIZE = 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** One holds a lock and one works, for sequencing; for sealing one holds a lock and four work. */
-const AUDIT_CONNECTIONS = 7;
-/** "teno" in ASCII: nothing else in the audit database locks these numbers. */
-const LOCK_CLASS = 0x74656e6f;
-const SEQUENCING = 1;
-const SEALING = 2;
+/** How long the archive keeps an object at first; whose policy says more, has it extended. */
+const RETENTION_MS = 90 * DAY_MS;
+const BATCH_SIZE = 1000;
+const SHARDS = 4;
+/** For sealing one holds a lock and four work; for each shard of sequencing one holds a lock and one works. */
+const SEALING_CONNECTIONS = 5;
+const SHARD_CONNECTIONS = 2;
 
 /**
- * Starts the worker: for every cell one loop that moves events into logs and one that seals logs into the archive, so
- * that an archive that is away delays nothing else. Several workers may run over the same cells; they take turns, and
- * where one is killed another goes on. Nothing of a failing cell, log or turn ends the worker.
+ * Starts the worker: for every cell some loops that move events into logs, each for its shard of the tenants, and one that
+ * seals logs into the archive, so that an archive that is away delays nothing else. Several workers may run over the same
+ * cells; they take turns, and where one is killed another goes on. Nothing of a failing cell, log or turn ends the worker.
  */
 export function startWorker(options: WorkerOptions): Worker {
   const log = options.log ?? logLine;
@@ -87,9 +96,10 @@ export function startWorker(options: WorkerOptions): Worker {
   const counters: Record<string, CellCounters> = {};
   const sequencing: TurnLoop[] = [];
   const sealing: TurnLoop[] = [];
+  const shards = options.shards ?? SHARDS;
   for (const cell of options.cells) {
-    const tenants = openPool(cell.database, 1);
-    const audit = openPool(cell.auditDatabase, AUDIT_CONNECTIONS);
+    const tenants = openPool(cell.database, shards);
+    const audit = openPool(cell.auditDatabase, SEALING_CONNECTIONS + SHARD_CONNECTIONS * shards);
     pools.push(tenants, audit);
     const counter = newCounters();
     counters[cell.name] = counter;
@@ -98,7 +108,8 @@ export function startWorker(options: WorkerOptions): Worker {
       counter.failedTurns += 1;
       log('error', `${what} failed: ${asTenonError(error).message}`, { cell: cell.name });
     };
-    sequencing.push(startTurnLoop({ turn: sequencingTurn(scope), onFailure: onFailure('sequencing') }));
+    for (const turn of sequencingTurns(scope, shards))
+      sequencing.push(startTurnLoop({ turn, onFailure: onFailure('sequencing') }));
     sealing.push(startTurnLoop({ turn: sealingTurn(scope), onFailure: onFailure('sealing') }));
   }
   const extra = (options.extraTurns ?? []).map((turn) =>
@@ -131,13 +142,62 @@ interface CellScope {
   readonly log: typeof logLine;
 }
 
-function sequencingTurn({ cell, tenants, audit, counter, options, log }: CellScope): () => Promise<TurnResult> {
+/** One turn for every shard; what a restored database lacks comes back before any of them goes on. */
+function sequencingTurns(scope: CellScope, count: number): (() => Promise<TurnResult>)[] {
+  const check = shared(createRecoveryCheck({ ...sealingOptions(scope), tenants: () => tenantsOf(scope.tenants) }));
+  const lagsMs: number[] = [];
+  return Array.from({ length: count }, (_, index) => {
+    const setLag = (lagMs: number) => {
+      lagsMs[index] = lagMs;
+      scope.counter.lagMs = Math.max(...lagsMs.filter(Number.isFinite));
+    };
+    const turn = sequencingTurn(scope, { index, count }, setLag);
+    return async () => {
+      await check();
+      return turn();
+    };
+  });
+}
+
+async function tenantsOf(tenants: pg.Pool): Promise<string[]> {
+  const { rows } = await tenants.query<{ id: string }>('select distinct tenant_id as id from outbox');
+  return rows.map(({ id }) => id);
+}
+
+/** Callers who come while the work is under way wait for its end instead of beginning it again. */
+function shared(work: () => Promise<void>): () => Promise<void> {
+  let underWay: Promise<void> | null = null;
+  return () => {
+    underWay ??= work().finally(() => {
+      underWay = null;
+    });
+    return underWay;
+  };
+}
+
+function sealingOptions({ cell, audit, options, log }: CellScope): SealingOptions {
+  const { archive, region } = cell;
+  const { signer, olderKeys = [], clock, retentionMs = RETENTION_MS } = options;
+  return { audit, archive, region, signer, olderKeys, clock, retentionMs, log };
+}
+
+function sequencingTurn(
+  { cell, tenants, audit, counter, options, log }: CellScope,
+  shard: Shard,
+  setLag: (lagMs: number) => void,
+): () => Promise<TurnResult> {
   const { clock, batchSize = BATCH_SIZE } = options;
-  const sequenceNext = createSequencer({ outbox: outboxOf(tenants), audit, clock, batchSize });
+  const sequenceNext = createSequencer({
+    outbox: outboxOf(tenants, shard),
+    audit,
+    clock,
+    batchSize,
+    alone: (work) => alone(audit, shardLock(shard), work),
+  });
   const report = ({ added, refused, failures, oldest }: SequencingTurn): void => {
     counter.eventsSequenced += added;
     counter.eventsRefused += refused.length;
-    counter.lagMs = oldest === null ? 0 : Math.max(0, clock().getTime() - oldest.getTime());
+    setLag(oldest === null ? 0 : Math.max(0, clock().getTime() - oldest.getTime()));
     for (const { row, reason } of refused) {
       log('error', `event refused: ${reason}`, {
         cell: cell.name,
@@ -150,26 +210,17 @@ function sequencingTurn({ cell, tenants, audit, counter, options, log }: CellSco
     }
   };
   return async () => {
-    const turn = await alone(audit, SEQUENCING, sequenceNext);
-    if (turn === null) return 'waiting';
+    const turn = await sequenceNext();
     report(turn);
+    if (turn.taken === null) return 'waiting';
     if (turn.taken > 0) return 'worked';
     return turn.resting > 0 ? 'waiting' : 'idle';
   };
 }
 
-function sealingTurn({ cell, audit, counter, options, log }: CellScope): () => Promise<TurnResult> {
-  const { signer, clock, sealIntervalMs, retentionDays = RETENTION_DAYS } = options;
-  const { archive, region } = cell;
-  const sealDue = createSealer({
-    audit,
-    archive,
-    region,
-    signer,
-    clock,
-    sealIntervalMs,
-    retentionMs: retentionDays * DAY_MS,
-  });
+function sealingTurn(scope: CellScope): () => Promise<TurnResult> {
+  const { cell, audit, counter, options, log } = scope;
+  const sealDue = createSealer({ ...sealingOptions(scope), sealIntervalMs: options.sealIntervalMs });
   const report = async ({ sealed, unsealed, failures }: SealingTurn): Promise<void> => {
     counter.segmentsSealed += sealed;
     counter.unsealedLogs = unsealed - sealed;
@@ -183,36 +234,12 @@ function sealingTurn({ cell, audit, counter, options, log }: CellScope): () => P
     }
   };
   return async () => {
-    const turn = await alone(audit, SEALING, sealDue);
+    const turn = await alone(audit, 'sealing', sealDue);
     if (turn === null) return 'waiting';
     await report(turn);
     if (turn.sealed > 0) return 'worked';
     return turn.unsealed > 0 ? 'waiting' : 'idle';
   };
-}
-
-/**
- * Runs the work unless another worker runs it for this cell: then null. The lock saves work that would be done twice;
- * that twice does no harm is up to the work itself, for a lock ends with its connection.
- */
-async function alone<T>(audit: pg.Pool, kind: number, work: () => Promise<T>): Promise<T | null> {
-  const client = await audit.connect();
-  let broken = true;
-  try {
-    // The keep-alive lets the server notice within a minute that the machine of a worker is gone, lock and all.
-    const { rows } = await client.query<{ held: boolean }>(
-      `select pg_try_advisory_lock($1, $2) as held, set_config('tcp_keepalives_idle', '30', false),
-         set_config('tcp_keepalives_interval', '10', false), set_config('tcp_keepalives_count', '3', false)`,
-      [LOCK_CLASS, kind],
-    );
-    const result = rows[0]?.held === true ? await work() : null;
-    if (rows[0]?.held === true) await client.query('select pg_advisory_unlock($1, $2)', [LOCK_CLASS, kind]);
-    broken = false;
-    return result;
-  } finally {
-    // A connection that is closed lets go of its lock, whatever went wrong.
-    client.release(broken);
-  }
 }
 
 function openPool(url: string, max: number): pg.Pool {

@@ -10,6 +10,8 @@ export interface GatewayOptions {
   readonly operationsFolder: string;
   /** The verification key of checkpoints and evidence, as `/.well-known/tenon/keys` shows it. */
   readonly verifierKey: string;
+  /** Statements of the rotations that have led to that key, oldest first. */
+  readonly rotations?: readonly string[];
   /** Waits out the time in which it drains; a timer where nothing is said. */
   readonly pause?: (timeMs: number) => Promise<unknown>;
 }

@@ -8,6 +8,7 @@ import type { SubgraphLink } from './execution/subgraph-link.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { OperationDoors } from './operations/use-persisted-operations.ts';
 import type { RequestsUnderWay } from './revocation/requests-under-way.ts';
+import type { MutationCounter } from './mutation-count.ts';
 import type { GatewayMetrics } from './service-levels/metrics.ts';
 import type { Supergraphs } from './supergraph.ts';
 import type { Tenancy } from './use-tenancy.ts';
@@ -27,4 +28,5 @@ export interface GatewayParts {
   readonly budgetStore: BudgetStoreWatch;
   readonly feed: ChangeFeed;
   readonly underWay: RequestsUnderWay;
+  readonly mutations: MutationCounter;
 }

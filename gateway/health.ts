@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Platform } from '#kit/request-context.ts';
+import { verifyRotation } from '#schema/key-rotation.ts';
+import { encodeVerifierKey } from '#schema/signed-note.ts';
 import type { ServiceLevels } from './service-levels/service-levels.ts';
 import { statusPage } from './service-levels/status-page.ts';
 
@@ -8,6 +10,8 @@ export interface HealthParts {
   readonly platform: Platform;
   readonly levels: ServiceLevels;
   readonly verifierKey: string;
+  /** Statements of the rotations that have led to that key, oldest first. */
+  readonly rotations?: readonly string[];
 }
 
 /** A readiness check may take this long; a store that answers later counts as away. */
@@ -30,14 +34,23 @@ export function mountHealth(server: FastifyInstance, parts: HealthParts): { drai
       ? reply.type('text/html; charset=utf-8').send(statusPage(status))
       : reply.send(status);
   });
-  server.get('/.well-known/tenon/keys', async (_req, reply) =>
-    reply.send({ keys: [{ verifierKey: parts.verifierKey, algorithm: 'Ed25519' }] }),
-  );
+  const keys = shownKeys(parts);
+  server.get('/.well-known/tenon/keys', async (_req, reply) => reply.send(keys));
   return {
     drain: () => {
       draining = true;
     },
   };
+}
+
+/** The key that signs first, then those before it, and what leads from each to the next. */
+function shownKeys({ verifierKey, rotations = [] }: HealthParts): object {
+  const older = rotations.map(verifyRotation).map(({ oldKey, at }) => ({
+    verifierKey: encodeVerifierKey(oldKey),
+    algorithm: 'Ed25519',
+    replacedAt: at.toISOString(),
+  }));
+  return { keys: [{ verifierKey, algorithm: 'Ed25519' }, ...older.toReversed()], rotations };
 }
 
 /** Names the stores that do not answer in time. */

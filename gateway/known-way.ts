@@ -61,12 +61,13 @@ export interface Answered {
 
 /** Calls the subgraphs for an operation that was let in, and notes what the answer cost. */
 export async function callSubgraphs(
-  { links, feed, limits, metrics, decisions }: GatewayParts,
+  { links, feed, limits, metrics, decisions, mutations }: GatewayParts,
   ctx: GatewayContext,
   { operation, variables }: AskedOperation,
 ): Promise<Answered> {
   const { signal, tenant } = ctx.request;
   const { json, data, errors } = await operation.program.run({ variables, links, call: ctx, signal });
+  if (operation.kind === 'mutation') mutations.add(ctx.request, operation.audited, data);
   // Who changed something is answered when this gateway knows of it, so that her next request meets no older memory.
   // An operator may have changed something in any cell.
   if (operation.kind === 'mutation')

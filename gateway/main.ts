@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureOperatorTenant, makeDemoTenants, reconcileDirectory, subgraphs } from '#subgraphs';
 import { openDatabases, type Databases } from '#kit/database.ts';
-import { readContextKeys, readSigningKey } from '#kit/key-files.ts';
+import { dataKeyFileOf, readContextKeys, readDataKeys } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
 import { requireSafeDatabases } from '#kit/postgres-version.ts';
 import { runProcess, type Stop } from '#kit/process.ts';
 import type { Platform } from '#kit/request-context.ts';
+import { readSigningKeys } from '#kit/signing-keys.ts';
 import { stopTelemetry } from '#kit/telemetry-register.ts';
 import { drainMsOf, environmentWith, readConfig, type Config } from '#schema/config.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
@@ -66,7 +67,12 @@ async function startProduction(config: Config): Promise<Stop> {
 }
 
 async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType<EmbeddedStores['settingsFor']>) {
-  const databases = await openDatabases({ ...stores, keys, entities: subgraphs.flatMap(({ entities }) => entities) });
+  const databases = await openDatabases({
+    ...stores,
+    keys,
+    dataKeys: readDataKeys(config),
+    entities: subgraphs.flatMap(({ entities }) => entities),
+  });
   try {
     await refuseUnsafe(config, databases);
     const platform: Platform = {
@@ -75,12 +81,14 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
       clock: () => new Date(),
       publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}`,
     };
+    const { current, rotations } = readSigningKeys(config);
     const gateway = await startGateway({
       platform,
       subgraphs,
       supergraphSdl: readSupergraph(config),
       operationsFolder: fileOf('../schema/operations'),
-      verifierKey: readSigningKey(config).verifierKey,
+      verifierKey: current.verifierKey,
+      rotations,
     });
     // A copy that is behind misleads nobody, since the cell decides; no start has to wait for it.
     reconcileDirectory(platform).catch((error: unknown) =>
@@ -118,6 +126,7 @@ function startWorker({ config, publicUrl }: Platform, stores: EmbeddedStores): C
     DATABASE_URL: directoryUrl,
     CELLS: JSON.stringify(cells),
     TENON_CONTEXT_KEY_FILE: config.contextKeyFile ?? join(config.home, 'context-keys.json'),
+    TENON_DATA_KEY_FILE: dataKeyFileOf(config),
     TENON_SIGNING_KEY_FILE: config.signingKeyFile ?? join(config.home, 'signing-key.pem'),
     PORT: '0',
     PUBLIC_URL: publicUrl,

@@ -19,6 +19,8 @@ import { compileAhead } from './operations/compile-ahead.ts';
 import { newAutomaticQueries } from './operations/automatic-persisted-queries.ts';
 import { loadPersistedOperations, type PersistedOperations } from './operations/persisted-operations.ts';
 import { newRegisteredOperations } from './operations/registered-operations.ts';
+import { newMutationCounter } from './mutation-count.ts';
+import { openMutationNotes } from './mutation-count-writer.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { acknowledgeRevocations } from './revocation/acknowledgement.ts';
 import { newRequestsUnderWay } from './revocation/requests-under-way.ts';
@@ -57,6 +59,8 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
   const { feed, credentials, underWay } = await openAskers(platform, opened);
   const levels = openServiceLevels(platform);
   opened.push(() => levels.close());
+  const notes = openMutationNotes(databases, newMutationCounter());
+  opened.push(() => notes.close());
   const { metrics } = levels;
   const subgraphs = openSubgraphLinks({ ...options, metrics });
   opened.push(() => subgraphs.close());
@@ -88,6 +92,7 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
     budgetStore,
     feed,
     underWay,
+    mutations: notes.counter,
   };
   return {
     parts,

@@ -12,6 +12,7 @@ import type { LimitName } from '#schema/limits.ts';
 import { usesIntrospection } from '#schema/operation-limits.ts';
 import type { CostSchema } from '#schema/cost/cost-schema.ts';
 import type { Execution, Program } from './execution/execution.ts';
+import { auditedFieldsOf, type AuditedFields } from './mutation-count.ts';
 import { compilePermissions } from './permissions-compile.ts';
 import type { OperationPermissions, SupergraphPermissions } from './permissions.ts';
 
@@ -23,6 +24,8 @@ export interface PreparedOperation {
   readonly cost: CostProgram;
   readonly permissions: OperationPermissions;
   readonly usesIntrospection: boolean;
+  /** Mutations of it that the audit log must hold an event of. */
+  readonly audited: AuditedFields;
   /** Limits that it is beyond and that are measured only; null until it was measured. */
   exceeded: readonly LimitName[] | null;
 }
@@ -32,6 +35,8 @@ export interface PreparedOn {
   readonly apiSchema: GraphQLSchema;
   readonly costs: CostSchema;
   readonly permissions: SupergraphPermissions;
+  /** What mutations are audited as, by the name of the field. */
+  readonly actions: ReadonlyMap<string, string>;
   readonly execution: Execution;
 }
 
@@ -50,6 +55,7 @@ export async function prepareOperation(
     cost: compileCost({ operation, fragments, schema: on.apiSchema, costs: on.costs }),
     permissions: compilePermissions({ operation, fragments, schema: on.apiSchema, permissions: on.permissions }),
     usesIntrospection: usesIntrospection(document),
+    audited: auditedFieldsOf(operation, fragments, on.actions),
     exceeded: null,
   };
 }

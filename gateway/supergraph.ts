@@ -1,5 +1,6 @@
 import type { ApolloGateway } from '@apollo/gateway';
 import { parse, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { auditActions } from '#kit/audit-actions.ts';
 import { readCostSchema } from '#schema/cost/cost-schema.ts';
 import { schemaFault } from '#schema/operation-check.ts';
 import { newApolloGateway } from './apollo-gateway.ts';
@@ -103,6 +104,11 @@ async function newSupergraph(sdl: string): Promise<Supergraph> {
     apiSchema: execution.apiSchema,
     costs: readCostSchema(sdl),
     permissions: supergraphPermissionsOf(sdl),
+    actions: new Map(
+      auditActions(sdl)
+        .filter(({ action }) => action !== '')
+        .map(({ mutation, action }) => [mutation, action]),
+    ),
     known: newKnownOperations(),
   };
 }

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
-import { canonicalBytes, parseCanonical, type JsonValue } from './canonical-json.ts';
+import { canonicalBytes, canonicalJson, parseCanonical, type JsonValue } from './canonical-json.ts';
 import { fail } from './errors.ts';
 import { isId } from './ids.ts';
 import { leafHash } from './merkle.ts';
+import { isSealedField, type SealedField } from './sealed-field.ts';
 
 /** The kinds of actor that an event can name. */
 export const ACTOR_TYPES = ['user', 'api_key', 'scim', 'system', 'anonymous'] as const;
@@ -13,15 +14,18 @@ export const OUTCOMES = ['success', 'denied', 'failure'] as const;
 /** One of the outcomes. */
 export type AuditOutcome = (typeof OUTCOMES)[number];
 
+/** A text that may be a person's: as it is, sealed under her key, or null where unknown. */
+export type PersonalText = string | SealedField | null;
+
 /** Who did it. */
 export type AuditActor = {
   readonly type: (typeof ACTOR_TYPES)[number];
   /** The public id of the user, key or token, or the name of the system part; null for `anonymous` alone. */
   readonly id: string | null;
   /** IPv4 or IPv6 address; null where unknown. */
-  readonly ip: string | null;
+  readonly ip: PersonalText;
   /** User agent; null where unknown. */
-  readonly ua: string | null;
+  readonly ua: PersonalText;
 };
 
 /** What it was done to. */
@@ -30,7 +34,7 @@ export type AuditResource = {
   readonly type: string;
   readonly id: string;
   /** What people call it; null where unknown or nameless. */
-  readonly name: string | null;
+  readonly name: PersonalText;
 };
 
 /**
@@ -46,7 +50,10 @@ export type AuditEvent = {
   /** Noun, dot, verb, such as `document.share`. */
   readonly action: string;
   readonly resource: AuditResource;
-  /** At most 50 keys an object, named like the resource type, at most 40 characters; at most 8 levels, itself one. */
+  /**
+   * At most 50 keys an object, named like the resource type, at most 40 characters; at most 8 levels, itself one. Any
+   * value in it may be a sealed field.
+   */
   readonly context: { readonly [key: string]: JsonValue };
   readonly session_id: string | null;
   readonly request_id: string | null;
@@ -62,6 +69,8 @@ export type AuditEntry = {
   /** The leaf hash of `seq - 1` as lower-case hex; `ZERO_PREV` for 0. */
   readonly prev: string;
   readonly outcome: AuditOutcome;
+  /** Which version of its action's schema the event was checked against: 1 to `MAX_ACTION_VERSION`. */
+  readonly action_version: number;
   readonly event: AuditEvent;
 };
 
@@ -71,12 +80,15 @@ export const ZERO_PREV = '0'.repeat(64);
 /** The most that an entry of a C2SP tile can hold: its length is written in 16 bits. */
 export const MAX_ENTRY_BYTES = 65_535;
 
+/** The highest version that an action's schema can have: a 32-bit integer of PostgreSQL. */
+export const MAX_ACTION_VERSION = 2 ** 31 - 1;
+
 const MAX_STRING_LENGTH = 4096;
 const MAX_CONTEXT_KEYS = 50;
 const MAX_CONTEXT_DEPTH = 8;
 
 const EVENT_KEYS = ['id', 'tenant_id', 'actor', 'action', 'resource', 'context', 'session_id', 'request_id', 'ts'];
-const ENTRY_KEYS = ['v', 'seq', 'prev', 'outcome', 'event'];
+const ENTRY_KEYS = ['v', 'seq', 'prev', 'outcome', 'action_version', 'event'];
 const NAME = /^[a-z][a-z0-9_]{0,39}$/;
 const ACTION = /^[a-z][a-z0-9_]{0,39}(?:\.[a-z][a-z0-9_]{0,39}){1,3}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z$/;
@@ -84,7 +96,14 @@ const HASH_HEX = /^[0-9a-f]{64}$/;
 
 /** An entry's bytes but for its event, at their longest: what an event must leave room for. */
 const ENVELOPE_BYTES =
-  canonicalBytes({ v: 1, seq: Number.MAX_SAFE_INTEGER, prev: ZERO_PREV, outcome: 'success', event: '' }).length - 2;
+  canonicalBytes({
+    v: 1,
+    seq: Number.MAX_SAFE_INTEGER,
+    prev: ZERO_PREV,
+    outcome: 'success',
+    action_version: MAX_ACTION_VERSION,
+    event: '',
+  }).length - 2;
 
 type Fault = string | null;
 type Fields = Readonly<Record<string, unknown>>;
@@ -95,10 +114,22 @@ type Fields = Readonly<Record<string, unknown>>;
  * the change and its event stand or fall together.
  */
 export function checkEvent(event: unknown): AuditEvent {
-  if (!isEvent(event)) return refuse(eventFault(event) ?? 'event is refused');
-  const length = refusing(() => canonicalBytes(event).length);
-  if (length + ENVELOPE_BYTES > MAX_ENTRY_BYTES) return refuse('event is too large for an entry of 65,535 bytes');
-  return event;
+  const checked = requireEvent(event);
+  eventText(checked);
+  return checked;
+}
+
+/** Returns the event, having proved its shape but not yet its length: it may grow while what is personal is sealed. */
+export function requireEvent(event: unknown): AuditEvent {
+  return isEvent(event) ? event : refuse(eventFault(event) ?? 'event is refused');
+}
+
+/** Returns the RFC 8785 text of an event of the right shape; one that is too long for an entry is AUDIT_EVENT_REFUSED. */
+export function eventText(event: AuditEvent): string {
+  const text = refusing(() => canonicalJson(event));
+  if (Buffer.byteLength(text) + ENVELOPE_BYTES > MAX_ENTRY_BYTES)
+    return refuse('event is too large for an entry of 65,535 bytes');
+  return text;
 }
 
 /** Returns the RFC 8785 bytes of an entry; what `parseEntry` would not take back is AUDIT_EVENT_REFUSED. */
@@ -136,12 +167,13 @@ function isEntry(value: unknown): value is AuditEntry {
 
 function entryFault(entry: unknown): Fault {
   if (!hasKeys(entry, ENTRY_KEYS)) return `entry has not exactly the keys ${ENTRY_KEYS.join(', ')}`;
-  const { v, seq, prev, outcome, event } = entry;
+  const { v, seq, prev, outcome, action_version: version, event } = entry;
   if (v !== 1) return 'entry.v is not 1';
   if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 0) return 'entry.seq is no count';
   if (typeof prev !== 'string' || !HASH_HEX.test(prev)) return 'entry.prev is not 64 lower-case hex digits';
   if ((seq === 0) !== (prev === ZERO_PREV)) return 'entry.prev is zero at another place than the first';
   if (!isOneOf(OUTCOMES, outcome)) return `entry.outcome is none of ${OUTCOMES.join(', ')}`;
+  if (!isActionVersion(version)) return 'entry.action_version is no positive 32-bit integer';
   return eventFault(event);
 }
 
@@ -166,15 +198,16 @@ function actorFault(actor: unknown): Fault {
   const { type, id, ip, ua } = actor;
   if (!isOneOf(ACTOR_TYPES, type)) return `event.actor.type is none of ${ACTOR_TYPES.join(', ')}`;
   if ((type === 'anonymous') !== (id === null)) return 'event.actor.id is null for anonymous, and for no other actor';
-  if (ip !== null && (typeof ip !== 'string' || isIP(ip) === 0)) return 'event.actor.ip is no IP address';
-  return idOrNullFault('event.actor.id', id) ?? textOrNullFault('event.actor.ua', ua);
+  if (ip !== null && !isSealedField(ip) && (typeof ip !== 'string' || isIP(ip) === 0))
+    return 'event.actor.ip is no IP address';
+  return idOrNullFault('event.actor.id', id) ?? personalFault('event.actor.ua', ua);
 }
 
 function resourceFault(resource: unknown): Fault {
   if (!hasKeys(resource, ['type', 'id', 'name'])) return 'event.resource has not exactly the keys type, id, name';
   const { type, id, name } = resource;
   if (typeof type !== 'string' || !NAME.test(type)) return 'event.resource.type is not of the form a_name';
-  return idFault('event.resource.id', id) ?? textOrNullFault('event.resource.name', name);
+  return idFault('event.resource.id', id) ?? personalFault('event.resource.name', name);
 }
 
 function contextFault(context: unknown): Fault {
@@ -193,7 +226,7 @@ function fieldsFault(path: string, fields: Fields, depth: number): Fault {
 function valueFault(path: string, value: unknown, depth: number): Fault {
   if (typeof value === 'string') return textFault(path, value);
   // Numbers, booleans and what JSON cannot carry are judged by the canonical form.
-  if (typeof value !== 'object' || value === null) return null;
+  if (typeof value !== 'object' || value === null || isSealedField(value)) return null;
   if (depth >= MAX_CONTEXT_DEPTH) return `${path} is nested deeper than ${MAX_CONTEXT_DEPTH} levels`;
   if (!Array.isArray(value))
     return isFields(value) ? fieldsFault(path, value, depth + 1) : `${path} is no plain object`;
@@ -217,8 +250,8 @@ function idFault(path: string, value: unknown): Fault {
   return value === '' ? `${path} is empty` : textFault(path, value);
 }
 
-function textOrNullFault(path: string, value: unknown): Fault {
-  return value === null ? null : textFault(path, value);
+function personalFault(path: string, value: unknown): Fault {
+  return value === null || isSealedField(value) ? null : textFault(path, value);
 }
 
 function textFault(path: string, value: unknown): Fault {
@@ -241,6 +274,10 @@ function hasKeys(value: unknown, keys: readonly string[]): value is Fields {
 
 function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isActionVersion(value: unknown): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MAX_ACTION_VERSION;
 }
 
 function isOneOf(values: readonly string[], value: unknown): boolean {

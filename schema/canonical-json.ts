@@ -34,8 +34,33 @@ export function canonicalBytes(value: JsonValue): Buffer {
 export function parseCanonical(bytes: Uint8Array): JsonValue {
   const text = decode(bytes);
   const value = parse(text);
-  if (canonicalJson(value) !== text) refuse('the bytes are not in the canonical form of RFC 8785');
+  // What JSON.parse has made is plain, and JSON.stringify writes it in the order in which it stood, so nothing but that
+  // order and the surrogates is left to see. Keys that look like numbers change their places and take the slow way.
+  const isCanonical = isInOrder(value, 0) && JSON.stringify(value) === text;
+  if (!isCanonical && canonicalJson(value) !== text) refuse('the bytes are not in the canonical form of RFC 8785');
   return value;
+}
+
+/** Tells of a value from JSON.parse whether all keys rise and all texts are well-formed; deep nesting is false. */
+function isInOrder(value: JsonValue, depth: number): boolean {
+  if (typeof value === 'string') return PLAIN_ASCII.test(value) || !LONE_SURROGATE.test(value);
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth >= MAX_DEPTH) return false;
+  if (isList(value)) return value.every((item) => isInOrder(item, depth + 1));
+  let before = '';
+  let isFirst = true;
+  for (const [key, item] of Object.entries(value)) {
+    if (!isFirst && key <= before) return false;
+    if (!PLAIN_ASCII.test(key) && LONE_SURROGATE.test(key)) return false;
+    if (!isInOrder(item, depth + 1)) return false;
+    before = key;
+    isFirst = false;
+  }
+  return true;
+}
+
+function isList(value: JsonValue): value is readonly JsonValue[] {
+  return Array.isArray(value);
 }
 
 function encode(value: unknown, depth: number): string {
@@ -72,12 +97,21 @@ function encodeArray(value: readonly unknown[], depth: number): string {
   return `${text}]`;
 }
 
+function isRising(keys: readonly string[]): boolean {
+  let before = '';
+  for (const key of keys) {
+    if (key < before) return false;
+    before = key;
+  }
+  return true;
+}
+
 function encodeObject(value: object, depth: number): string {
   if (!isPlain(value)) return refuse('an object has a class');
   const keys = Object.keys(value);
   if (Reflect.ownKeys(value).length !== keys.length) refuse('an object has symbols or hidden properties');
   // The default order of sort is by UTF-16 code units, as RFC 8785 section 3.2.3 wants it.
-  keys.sort();
+  if (!isRising(keys)) keys.sort();
   let text = '{';
   for (const key of keys) {
     text += `${text.length === 1 ? '' : ','}${encodeString(key)}:${encode(value[key], depth)}`;

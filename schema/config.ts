@@ -15,7 +15,9 @@ import {
   text,
   url,
   wholeNumber,
+  witnesses,
   word,
+  type WitnessSettings,
 } from './setting-readers.ts';
 
 /** One setting: the variable it is read from, how, what holds without it, and the sentence of the README's table. */
@@ -140,6 +142,64 @@ export const SETTINGS = {
     fallback: null,
     about: 'Keys of the tenant context (JSON); by default one in TENON_HOME.',
   },
+  dataKeyFile: {
+    env: 'TENON_DATA_KEY_FILE',
+    read: path,
+    takes: 'a file',
+    fallback: null,
+    about:
+      'Keys that wrap the keys of personal data (JSON); by default one in TENON_HOME. Without it nothing personal in the audit log can be read: keep a copy apart from the databases.',
+  },
+  tsaUrl: {
+    env: 'TENON_TSA_URL',
+    read: url,
+    takes: 'a URL',
+    fallback: null,
+    about: 'The time stamp authority (RFC 3161) that stamps the platform log; without it none does.',
+  },
+  tsaCertificates: {
+    env: 'TENON_TSA_CERTIFICATES',
+    read: path,
+    takes: 'a file',
+    fallback: null,
+    about: 'Certificates (PEM) of the authority, or of who certifies it; without them whoever answers is taken for it.',
+  },
+  tsaIntervalMs: {
+    env: 'TENON_TSA_INTERVAL_MS',
+    read: wholeNumber(1_000, 86_400_000),
+    takes: 'milliseconds',
+    fallback: 3_600_000,
+    about: 'Time between two stamps of the platform log.',
+  },
+  witnesses: {
+    env: 'TENON_WITNESSES',
+    read: witnesses,
+    takes: 'verifier key and URL of each witness, parted by a space, separated by commas',
+    fallback: [] as readonly WitnessSettings[],
+    about:
+      'Witnesses (C2SP tlog-witness) that cosign the platform log, such as `w.example+1a2b3c4d+BPx... https://w.example`.',
+  },
+  retentionDays: {
+    env: 'TENON_RETENTION_DAYS',
+    read: wholeNumber(1, 36_500),
+    takes: 'days',
+    fallback: 90,
+    about: 'How far ahead the archive keeps the audit log of a tenant who has decided nothing else (docs/archive.md).',
+  },
+  retentionMinDays: {
+    env: 'TENON_RETENTION_MIN_DAYS',
+    read: wholeNumber(1, 36_500),
+    takes: 'days',
+    fallback: 30,
+    about: 'The least that a tenant may choose.',
+  },
+  retentionMaxDays: {
+    env: 'TENON_RETENTION_MAX_DAYS',
+    read: wholeNumber(1, 36_500),
+    takes: 'days',
+    fallback: 3_650,
+    about: 'The most that a tenant may choose: no longer than that an ended tenant is stored.',
+  },
   subgraphs: {
     env: 'SUBGRAPHS',
     read: subgraphs,
@@ -160,6 +220,14 @@ export const SETTINGS = {
     takes: 'milliseconds',
     fallback: 5_000,
     about: 'How long an audit event waits at most before its segment is sealed.',
+  },
+  sequencerShards: {
+    env: 'TENON_SEQUENCER_SHARDS',
+    read: wholeNumber(1, 64),
+    takes: 'a number of shards, the same for all workers',
+    fallback: 4,
+    about:
+      'Parts of the tenants of a cell whose audit events are moved into their logs side by side, by one or several workers.',
   },
   maxBodyBytes: {
     env: 'TENON_MAX_BODY_BYTES',
@@ -306,7 +374,7 @@ function readSetting(row: Setting<unknown>, env: Readonly<Record<string, string 
 }
 
 function requireProductionSettings(config: Config): void {
-  for (const name of ['databaseUrl', 'cells', 'signingKeyFile', 'contextKeyFile'] as const) {
+  for (const name of ['databaseUrl', 'cells', 'signingKeyFile', 'contextKeyFile', 'dataKeyFile'] as const) {
     if (config[name] === null)
       throw new ConfigError(
         `${SETTINGS[name].env} is not set, but TENON_PROFILE=production needs it: ${SETTINGS[name].takes}`,

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomNonce } from './random.ts';
 import { fail } from './errors.ts';
 
 /** The prefixes of public ids; each names one kind of thing. */
@@ -30,6 +30,9 @@ export const ID_PREFIXES = [
   'dlv',
   'scr',
   'rvk',
+  'vew',
+  'hld',
+  'str',
 ] as const;
 
 /** One of the prefixes. */
@@ -58,7 +61,7 @@ export function uuidv7(nowMs: number = Date.now()): string {
     lastMs += 1;
     sequence = 0;
   }
-  const bytes = randomBytes(16);
+  const bytes = randomNonce(16);
   bytes.writeUIntBE(lastMs, 0, 6);
   bytes.writeUInt16BE(0x7000 | sequence, 6);
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);

@@ -44,13 +44,20 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(pair);
 }
 
+/** Sizes are safe integers, so no tree has more complete subtrees on its right edge. */
+const MAX_NODES = 53;
+
 /**
  * A growing tree that keeps only the roots of its complete subtrees: one hash for each one-bit of the size.
  * Appending costs two hashes a leaf on average. It is changed in place; `fromJSON(toJSON())` makes a copy.
  */
 export class Frontier {
   #size = 0;
-  #nodes: Uint8Array[] = [];
+  #count = 0;
+  // All nodes side by side, so that two neighbours with the byte before them are what their parent is the hash of: no
+  // append has to allocate or to copy.
+  readonly #nodes = new Uint8Array(1 + MAX_NODES * HASH_BYTES);
+  readonly #pairs: Uint8Array[] = [];
 
   /** Restores a frontier, or starts an empty tree; a state that fits no tree is BAD_USER_INPUT. */
   static fromJSON(state: FrontierState = { size: 0, nodes: [] }): Frontier {
@@ -59,7 +66,8 @@ export class Frontier {
     if (!nodes.every((node) => HASH_HEX.test(node))) refuse('a frontier node is not 64 lower-case hex digits');
     const frontier = new Frontier();
     frontier.#size = size;
-    frontier.#nodes = nodes.map((node) => Buffer.from(node, 'hex'));
+    frontier.#count = nodes.length;
+    for (const [index, node] of nodes.entries()) frontier.#nodes.set(Buffer.from(node, 'hex'), 1 + index * HASH_BYTES);
     return frontier;
   }
 
@@ -72,26 +80,46 @@ export class Frontier {
   append(leaf: Uint8Array, onNode?: (address: NodeAddress, node: Buffer) => void): void {
     if (leaf.length !== HASH_BYTES) refuse('a hash is not 32 bytes long');
     if (!isSize(this.#size + 1)) refuse('the tree is full');
-    let top = leaf;
+    this.#nodes.set(leaf, 1 + this.#count * HASH_BYTES);
+    this.#count += 1;
     let level = 0;
     for (let index = this.#size; index % 2 === 1; index = (index - 1) / 2) {
-      const node = nodeHash(this.#nodes.pop() ?? refuse('the frontier does not fit its size'), top);
+      this.#join();
       level += 1;
-      onNode?.({ level, index: (index - 1) / 2 }, node);
-      top = node;
+      onNode?.({ level, index: (index - 1) / 2 }, Buffer.from(this.#node(this.#count - 1)));
     }
-    this.#nodes.push(top);
     this.#size += 1;
   }
 
   /** Returns the root of all leaves so far; `EMPTY_ROOT` where there is none. */
   root(): Buffer {
-    return Buffer.from(foldRight(this.#nodes) ?? EMPTY_ROOT);
+    return Buffer.from(foldRight(this.#edge()) ?? EMPTY_ROOT);
   }
 
   /** Returns the state that `fromJSON` takes. */
   toJSON(): FrontierState {
-    return { size: this.#size, nodes: this.#nodes.map((node) => Buffer.from(node).toString('hex')) };
+    return { size: this.#size, nodes: this.#edge().map((node) => Buffer.from(node).toString('hex')) };
+  }
+
+  #edge(): Uint8Array[] {
+    return Array.from({ length: this.#count }, (_, index) => this.#node(index));
+  }
+
+  #node(index: number): Uint8Array {
+    return this.#nodes.subarray(1 + index * HASH_BYTES, 1 + (index + 1) * HASH_BYTES);
+  }
+
+  /** Puts the parent of the last two nodes in their place. */
+  #join(): void {
+    const nodes = this.#nodes;
+    const at = (this.#count - 2) * HASH_BYTES;
+    const input = (this.#pairs[this.#count] ??= nodes.subarray(at, at + 1 + 2 * HASH_BYTES));
+    const last = nodes[at] ?? 0;
+    nodes[at] = 0x01;
+    const parent = hash('sha256', input, 'binary');
+    nodes[at] = last;
+    for (let index = 0; index < HASH_BYTES; index++) nodes[at + 1 + index] = parent.charCodeAt(index);
+    this.#count -= 1;
   }
 }
 

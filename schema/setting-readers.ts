@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
+import { encodeCosignerKey, parseCosignerKey } from './cosignature.ts';
 
 // What a setting takes: each reads a text from outside and throws where it cannot be used.
 
@@ -14,6 +15,13 @@ export interface CellSettings {
   readonly auditDatabase: string;
   /** Where sealed segments go: `file:///folder` or `s3://bucket?endpoint=...&region=...`. */
   readonly archive: string;
+}
+
+/** A witness that is asked to cosign. */
+export interface WitnessSettings {
+  /** `name+id+base64`, of type 0x04. */
+  readonly verifierKey: string;
+  readonly url: string;
 }
 
 /** One of these words. */
@@ -114,6 +122,16 @@ export function cells(value: string): CellSettings[] {
     auditDatabase: postgresUrl(cell.auditDatabase ?? refuse()),
     archive: archiveUrl(cell.archive ?? refuse()),
   }));
+}
+
+/** Verifier key and address of each witness; no two may be the same. */
+export function witnesses(value: string): readonly WitnessSettings[] {
+  const list = value.split(',').map((part) => {
+    const [verifierKey = '', address = '', ...rest] = part.trim().split(/ +/);
+    if (rest.length > 0 || !/^https?:/.test(address)) refuse();
+    return { verifierKey: encodeCosignerKey(parseCosignerKey(verifierKey)), url: url(address) };
+  });
+  return new Set(list.map(({ verifierKey }) => verifierKey)).size === list.length ? list : refuse();
 }
 
 /** `local`, or the address of each subgraph. */

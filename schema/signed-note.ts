@@ -23,6 +23,15 @@ export interface VerifiedNote {
   readonly signers: readonly NoteVerifier[];
 }
 
+/** One signature of a note, as its line says and nothing verified. */
+export interface SignatureLine {
+  readonly name: string;
+  /** Eight lower-case hex digits. */
+  readonly keyId: string;
+  /** What stands behind the key id: its form is up to the type of the key. */
+  readonly signature: Buffer;
+}
+
 /** A note beyond this is no checkpoint; Go's reference implementation draws the same line. */
 const MAX_NOTE_BYTES = 1_000_000;
 /** The least that the specification lets a verifier accept, and more than logs and witnesses need. */
@@ -54,7 +63,7 @@ export function signNote(text: string, ...signers: readonly [NoteSigner, ...Note
  * enters here: at most 1,000,000 bytes and 16 signatures.
  */
 export function verifyNote(note: string | Uint8Array, verifierKeys: readonly NoteVerifier[]): VerifiedNote {
-  const { text, signatures } = parseNote(noteText(note));
+  const { text, signatures } = parseNote(note);
   const signers = new Set<NoteVerifier>();
   for (const { name, keyId, signature } of signatures) {
     const known = verifierKeys.filter((key) => key.name === name && key.keyId === keyId);
@@ -66,28 +75,71 @@ export function verifyNote(note: string | Uint8Array, verifierKeys: readonly Not
   return { text, signers: [...signers] };
 }
 
+/**
+ * Returns the text and the signatures of a note without verifying any. Hostile input enters here: a malformed note, more
+ * than 1,000,000 bytes or 16 signatures are BAD_USER_INPUT.
+ */
+export function parseNote(note: string | Uint8Array): { text: string; signatures: SignatureLine[] } {
+  const whole = noteText(note);
+  const split = whole.lastIndexOf('\n\n');
+  if (split < 0 || !whole.endsWith('\n') || NOT_IN_NOTES.test(whole)) refuse('it has not the form of a signed note');
+  const lines = whole.slice(split + 2, -1).split('\n', MAX_SIGNATURES + 1);
+  if (lines.length > MAX_SIGNATURES) refuse(`it has more than ${MAX_SIGNATURES} signatures`);
+  return { text: whole.slice(0, split + 1), signatures: lines.map(parseSignatureLine) };
+}
+
+/** Returns the line of a signature, as it stands below a note. */
+export function encodeSignatureLine({ name, keyId, signature }: SignatureLine): string {
+  return `— ${checkedName(name)} ${Buffer.concat([Buffer.from(keyId, 'hex'), signature]).toString('base64')}\n`;
+}
+
 /** Returns the verifier for a public key, or for the public half of a private one. */
 export function noteVerifier(name: string, key: KeyObject): NoteVerifier {
   const raw = rawPublicKey(key);
-  return { name: checkedName(name), keyId: keyIdOf(name, raw), publicKey: publicKeyFromRaw(raw) };
+  return { name: checkedName(name), keyId: typedKeyId({ name, type: ED25519, raw }), publicKey: publicKeyOf(key) };
 }
 
 /** Returns the verifier key text `name+keyid+base64(0x01 || public key)` that auditors are given. */
-export function encodeVerifierKey({ name, keyId, publicKey }: NoteVerifier): string {
-  const typed = Buffer.concat([Buffer.of(ED25519), rawPublicKey(publicKey)]);
-  return `${checkedName(name)}+${keyId}+${typed.toString('base64')}`;
+export function encodeVerifierKey({ name, publicKey }: NoteVerifier): string {
+  return encodeTypedKey({ name, type: ED25519, raw: rawPublicKey(publicKey) });
 }
 
 /** Returns the verifier inside a verifier key text; another algorithm or an id that does not fit is BAD_USER_INPUT. */
 export function parseVerifierKey(text: string): NoteVerifier {
+  const { name, type, raw } = parseTypedKey(text);
+  if (type !== ED25519) refuse('it is no Ed25519 verifier key');
+  return noteVerifier(name, publicKeyFromRaw(raw));
+}
+
+/** A public key under the name and for the kind of signature that its id is made of; `raw` is 32 bytes of Ed25519. */
+export interface TypedKey {
+  readonly name: string;
+  /** 0x01 signs notes, 0x04 cosigns checkpoints. */
+  readonly type: number;
+  readonly raw: Uint8Array;
+}
+
+/** Returns the key id of a key: eight hex digits of SHA-256(name, LF, type, raw public key)[:4]. */
+export function typedKeyId({ name, type, raw }: TypedKey): string {
+  return hash('sha256', Buffer.concat([Buffer.from(`${name}\n`), Buffer.of(type), raw]), 'hex').slice(0, 8);
+}
+
+/** Returns the verifier key text of a key of any type. */
+export function encodeTypedKey(key: TypedKey): string {
+  const typed = Buffer.concat([Buffer.of(key.type), key.raw]);
+  return `${checkedName(key.name)}+${typedKeyId(key)}+${typed.toString('base64')}`;
+}
+
+/** Returns the key inside a verifier key text; one that is not 32 bytes, or whose id does not fit, is BAD_USER_INPUT. */
+export function parseTypedKey(text: string): TypedKey {
   // The base64 behind the second plus may hold further ones.
   const [, name = '', keyId = '', encoded = ''] =
     /^([^+]{1,1000})\+([0-9a-f]{8})\+([A-Za-z0-9+/=]{1,100})$/u.exec(text) ?? [];
   const typed = decodeBase64(encoded);
-  if (typed === null || typed.length !== 1 + RAW_KEY_BYTES || typed[0] !== ED25519)
-    refuse('it is no Ed25519 verifier key');
-  const verifier = noteVerifier(name, publicKeyFromRaw(typed.subarray(1)));
-  return verifier.keyId === keyId ? verifier : refuse('the id of the verifier key does not fit the key');
+  if (typed === null || typed.length !== 1 + RAW_KEY_BYTES || !isKeyName(name))
+    return refuse('it is no Ed25519 verifier key');
+  const key = { name, type: typed[0] ?? 0, raw: typed.subarray(1) };
+  return typedKeyId(key) === keyId ? key : refuse('the id of the verifier key does not fit the key');
 }
 
 /** Returns the Ed25519 public key whose 32 bytes (RFC 8032) these are. */
@@ -98,9 +150,23 @@ export function publicKeyFromRaw(raw: Uint8Array): KeyObject {
 
 /** Returns the 32 bytes of an Ed25519 public key, or of the public half of a private one. */
 export function rawPublicKey(key: KeyObject): Buffer {
+  const known = RAW_KEYS.get(key);
+  if (known !== undefined) return Buffer.from(known);
   if (key.asymmetricKeyType !== 'ed25519') refuse('the key is not Ed25519');
-  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
-  return publicKey.export({ format: 'der', type: 'spki' }).subarray(SPKI_PREFIX.length);
+  const raw = publicKeyOf(key).export({ format: 'der', type: 'spki' }).subarray(SPKI_PREFIX.length);
+  RAW_KEYS.set(key, Buffer.from(raw));
+  return raw;
+}
+
+/** Deriving a public key from a private one, or its bytes from it, costs more than signing. */
+const RAW_KEYS = new WeakMap<KeyObject, Buffer>();
+const PUBLIC_KEYS = new WeakMap<KeyObject, KeyObject>();
+
+function publicKeyOf(key: KeyObject): KeyObject {
+  if (key.type !== 'private') return key;
+  const known = PUBLIC_KEYS.get(key) ?? createPublicKey(key);
+  PUBLIC_KEYS.set(key, known);
+  return known;
 }
 
 /** Returns the bytes of standard, padded base64 (RFC 4648 section 4), or null where the text is not exactly that. */
@@ -115,16 +181,9 @@ export function isKeyName(name: string): boolean {
   return name !== '' && !NOT_IN_NAMES.test(name) && !NOT_IN_NOTES.test(name);
 }
 
-interface SignatureLine {
-  readonly name: string;
-  readonly keyId: string;
-  readonly signature: Buffer;
-}
-
 function signatureLine(text: string, { name, privateKey }: NoteSigner): string {
-  const keyId = keyIdOf(checkedName(name), rawPublicKey(privateKey));
-  const signature = sign(null, Buffer.from(text), privateKey);
-  return `— ${name} ${Buffer.concat([Buffer.from(keyId, 'hex'), signature]).toString('base64')}\n`;
+  const keyId = typedKeyId({ name: checkedName(name), type: ED25519, raw: rawPublicKey(privateKey) });
+  return encodeSignatureLine({ name, keyId, signature: sign(null, Buffer.from(text), privateKey) });
 }
 
 function noteText(note: string | Uint8Array): string {
@@ -138,23 +197,11 @@ function noteText(note: string | Uint8Array): string {
   }
 }
 
-function parseNote(note: string): { text: string; signatures: SignatureLine[] } {
-  const split = note.lastIndexOf('\n\n');
-  if (split < 0 || !note.endsWith('\n') || NOT_IN_NOTES.test(note)) refuse('it has not the form of a signed note');
-  const lines = note.slice(split + 2, -1).split('\n', MAX_SIGNATURES + 1);
-  if (lines.length > MAX_SIGNATURES) refuse(`it has more than ${MAX_SIGNATURES} signatures`);
-  return { text: note.slice(0, split + 1), signatures: lines.map(parseSignatureLine) };
-}
-
 function parseSignatureLine(line: string): SignatureLine {
   const [, name = '', encoded = ''] = SIGNATURE_LINE.exec(line) ?? [];
   const bytes = decodeBase64(encoded);
   if (!isKeyName(name) || bytes === null || bytes.length < 5) refuse('a signature line is malformed');
   return { name, keyId: bytes.toString('hex', 0, 4), signature: bytes.subarray(4) };
-}
-
-function keyIdOf(name: string, raw: Uint8Array): string {
-  return hash('sha256', Buffer.concat([Buffer.from(`${name}\n`), Buffer.of(ED25519), raw]), 'hex').slice(0, 8);
 }
 
 function checkedName(name: string): string {

@@ -2,6 +2,7 @@ import { issueCredential, type NewCredential } from '#kit/credential.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
+import type { JsonValue } from '#schema/canonical-json.ts';
 import { idOf, mintId, uuidOf } from '#schema/ids.ts';
 import type { Tier } from '#schema/tenant-context.ts';
 import { systemOrigin } from './tenants/operator.ts';
@@ -54,15 +55,18 @@ async function makeDemoTenant(platform: Platform, demo: (typeof DEMO_TENANTS)[nu
   const ctx = requestContext(platform, context);
   return inTenant(ctx, async (tx) => {
     const expiresAt = new Date(platform.clock().getTime() + LIFETIME_MS);
-    const issue = async (credential: Omit<NewCredential, 'expiresAt'>) => {
+    const issue = async (credential: Omit<NewCredential, 'expiresAt'>, said: Record<string, JsonValue>) => {
       const { id, token } = await issueCredential(tx, context.tenant, { ...credential, expiresAt });
       await appendAudit(tx, ctx, {
         action: `${credential.kind}.create`,
-        resource: { type: credential.kind, id, name: credential.name },
+        resource: { type: credential.kind, id, name: credential.kind === 'session' ? null : credential.name },
+        context: said,
       });
       return token;
     };
-    const session = async (userId: string) => issue({ kind: 'session', userId, name: 'demo session' });
+    const session = async (userId: string) =>
+      issue({ kind: 'session', userId, name: 'demo session' }, { user: userId, method: 'demo', amr: [] });
+    const keyScopes = ['projects:read', 'usage:write', 'billing:read'] as const;
     const member = await addPerson(tx, ctx, { name: 'Mia Member', email: `mia@${domain}`, role: 'member' });
     const auditor = await addPerson(tx, ctx, { name: 'Otto Auditor', email: `otto@${domain}`, role: 'auditor' });
     return {
@@ -72,14 +76,14 @@ async function makeDemoTenant(platform: Platform, demo: (typeof DEMO_TENANTS)[nu
       region: demo.region,
       admin: await session(adminUserId),
       member: await session(member),
-      partner: await issue({
-        kind: 'api_key',
-        userId: null,
-        name: 'demo partner',
-        client: DEMO_CLIENT,
-        scopes: ['projects:read', 'usage:write', 'billing:read'],
-      }),
-      scim: await issue({ kind: 'scim_token', userId: null, name: 'demo identity provider', scopes: ['scim'] }),
+      partner: await issue(
+        { kind: 'api_key', userId: null, name: 'demo partner', client: DEMO_CLIENT, scopes: keyScopes },
+        { scopes: [...keyScopes] },
+      ),
+      scim: await issue(
+        { kind: 'scim_token', userId: null, name: 'demo identity provider', scopes: ['scim'] },
+        { scopes: ['scim'] },
+      ),
       auditor: await session(auditor),
     };
   });
@@ -107,6 +111,6 @@ async function addPerson(
     [user, person.role],
   );
   const resource = { type: 'role', id: idOf('rol', role?.role_id ?? ''), name: person.role };
-  await appendAudit(tx, ctx, { action: 'role.grant', resource, context: { user: id } });
+  await appendAudit(tx, ctx, { action: 'role.grant', resource, context: { user: id, source: 'demo' } });
   return id;
 }

@@ -3,6 +3,10 @@ import { fileURLToPath } from 'node:url';
 import { subgraphs } from '#subgraphs';
 import { compose } from '#kit/composition.ts';
 import { auditActions } from '#kit/audit-actions.ts';
+import { auditCatalogue } from '#schema/audit-actions/catalogue.ts';
+import { evolutionFaults } from '#schema/audit-actions/evolution.ts';
+import { entrySchema, schemaText } from '#schema/audit-actions/json-schema.ts';
+import type { JsonValue } from '#schema/canonical-json.ts';
 import { SETTINGS, type Setting } from '#schema/config.ts';
 import { ERRORS, type ErrorRow } from '#schema/errors.ts';
 import { SCOPES } from '#schema/scopes.ts';
@@ -10,6 +14,7 @@ import { SCOPES } from '#schema/scopes.ts';
 // Writes every file and table that follows from the code; with --check it compares them instead.
 
 const ROOT = new URL('../', import.meta.url);
+const EVENT_SCHEMA = 'schema/audit-events.schema.json';
 
 /** Every generated file with what it should hold. */
 function generatedFiles(): Map<string, string> {
@@ -22,7 +27,16 @@ function generatedFiles(): Map<string, string> {
     'docs/reference.md',
     withTables('docs/reference.md', { scopes: scopesTable(), actions: actionsTable(supergraph) }),
   );
+  files.set(EVENT_SCHEMA, schemaText(entrySchema()));
+  files.set('docs/audit-events.md', auditCatalogue(auditActions(supergraph)));
   return files;
+}
+
+/** Returns why a schema of audit events may not be written over the one that is there. */
+function brokenVersions(): string[] {
+  const path = new URL(EVENT_SCHEMA, ROOT);
+  if (!existsSync(path)) return [];
+  return evolutionFaults(JSON.parse(readFileSync(path, 'utf8')) as JsonValue, entrySchema());
 }
 
 function environmentExample(): string {
@@ -83,17 +97,26 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 
-const check = process.argv.includes('--check');
-const stale: string[] = [];
-for (const [file, text] of generatedFiles()) {
-  const path = fileURLToPath(new URL(file, ROOT));
-  if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
-  stale.push(file);
-  if (!check) writeFileSync(path, text);
-}
-if (check && stale.length > 0) {
-  process.stderr.write(`not up to date, run "npm run generate": ${stale.join(', ')}\n`);
-  process.exitCode = 1;
-} else {
+function main(check: boolean): number {
+  const broken = brokenVersions();
+  if (broken.length > 0) {
+    // What no release has had can be taken out of the file by hand first.
+    process.stderr.write(`entries of the log would fit their schema no longer:\n${broken.join('\n')}\n`);
+    return 1;
+  }
+  const stale: string[] = [];
+  for (const [file, text] of generatedFiles()) {
+    const path = fileURLToPath(new URL(file, ROOT));
+    if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
+    stale.push(file);
+    if (!check) writeFileSync(path, text);
+  }
+  if (check && stale.length > 0) {
+    process.stderr.write(`not up to date, run "npm run generate": ${stale.join(', ')}\n`);
+    return 1;
+  }
   process.stdout.write(stale.length === 0 ? 'generated files are up to date\n' : `written: ${stale.join(', ')}\n`);
+  return 0;
 }
+
+process.exitCode = main(process.argv.includes('--check'));

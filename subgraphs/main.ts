@@ -1,6 +1,6 @@
 import { subgraphs } from '#subgraphs';
 import { openDatabases } from '#kit/database.ts';
-import { readContextKeys } from '#kit/key-files.ts';
+import { readContextKeys, readDataKeys } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
 import { runProcess } from '#kit/process.ts';
 import { serveSubgraph } from '#kit/subgraph-server.ts';
@@ -18,6 +18,7 @@ await runProcess(async () => {
     directoryUrl: config.databaseUrl ?? '',
     cells: config.cells ?? [],
     keys: readContextKeys(config),
+    dataKeys: readDataKeys(config),
     entities: subgraph.entities,
   });
   const publicUrl = config.publicUrl ?? `http://${config.host}:${config.port}`;

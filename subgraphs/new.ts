@@ -26,6 +26,7 @@ function main(argument: string | undefined): number {
     ...copyFolder(names, 'subgraphs/product'),
     ...copyFolder(names, 'test/subgraphs/product'),
     copyMigration(names),
+    copyActions(names),
     ...register(names),
   ];
   for (const file of written) process.stdout.write(`${file}\n`);
@@ -50,7 +51,21 @@ function copyMigration(names: Names): string {
   const template = files.find((file) => file.endsWith('-projects.sql'));
   if (template === undefined) throw new Error('the tables of the example product are missing');
   const path = join(folder, `${String(files.length + 1).padStart(4, '0')}-${names.plural}.sql`);
-  writeFileSync(join(ROOT, path), renamed(readFileSync(join(ROOT, folder, template), 'utf8'), names), { flag: 'wx' });
+  const text = `${readFileSync(join(ROOT, folder, template), 'utf8')}\n${ERASING}`;
+  writeFileSync(join(ROOT, path), renamed(text, names), { flag: 'wx' });
+  return path;
+}
+
+/** What the worker may do to the example's tables was granted after they were made. */
+const ERASING = `-- The worker erases people, tenant by tenant.
+grant delete on app.document_shares to tenon_worker;
+`;
+
+/** The catalogue of what the new subgraph writes into the audit log. */
+function copyActions(names: Names): string {
+  const path = join('schema/audit-actions', `${names.plural}.ts`);
+  const text = readFileSync(join(ROOT, 'schema/audit-actions/product.ts'), 'utf8');
+  writeFileSync(join(ROOT, path), renamed(text, names), { flag: 'wx' });
   return path;
 }
 
@@ -80,7 +95,20 @@ function register(names: Names): string[] {
     /(export const subgraphs[^[]*\[\]? = \[)([^\]]*\])/,
     (head, tail) => `${head}${names.plural}, ${tail}`,
   );
-  return ['schema/ids.ts', 'schema/scopes.ts', 'subgraphs/index.ts'];
+  insert(
+    'schema/audit-actions/index.ts',
+    /()(import \{ productActions \})/,
+    (head, tail) => `${head}import { ${names.plural}Actions } from './${names.plural}.ts';\n${tail}`,
+  );
+  const title = `${names.plural.charAt(0).toUpperCase()}${names.plural.slice(1)}`;
+  insert(
+    'schema/audit-actions/index.ts',
+    /(AUDIT_ACTION_PARTS[^{]*\{\n)([^}]*\})/,
+    (head, tail) => `${head}  ${title}: ${names.plural}Actions,\n${tail}`,
+  );
+  const rules = 'subgraphs/kit/catalog-table-rules.ts';
+  insert(rules, /()(  'document_shares',\n)/, (head, tail) => `${head}${renamed(tail, names)}${tail}`);
+  return ['schema/ids.ts', 'schema/scopes.ts', 'subgraphs/index.ts', 'schema/audit-actions/index.ts', rules];
 }
 
 function insert(file: string, place: RegExp, text: (head: string, tail: string) => string): void {

@@ -5,6 +5,21 @@ export interface ArchivedObject {
   readonly sizeBytes: number;
   /** Until then nobody may change or remove it through the archive. */
   readonly retainUntil: Date;
+  /** A legal hold keeps it, whatever its retention. */
+  readonly isHeld: boolean;
+}
+
+/** One thing that nobody may do with what is kept, tried on the store itself, past this program. */
+export interface StoreAttack {
+  /** Small letters and underscores. */
+  readonly attempt: string;
+  /** What the store said: status and code of its answer, or what it then held. */
+  readonly answer: string;
+  /**
+   * `kept`: the promise stands. `differs`: the store does something else than S3 does, which no promise rests on.
+   * `broken`: what is kept can be changed or removed.
+   */
+  readonly verdict: 'kept' | 'differs' | 'broken';
 }
 
 /**
@@ -19,10 +34,10 @@ export interface Archive {
 
   /**
    * Stores an object. When it resolves, the object MUST be durable and its retention MUST reach at least `retainUntil`.
-   * It MUST become visible whole or not at all. Where the key exists with the same bytes it MUST succeed, with the later
-   * of both retentions; with other bytes it MUST leave them untouched and fail with RETENTION_LOCKED. Of several writers
-   * of one key exactly one MUST win; a store that cannot promise this SHOULD keep both as versions, for readers choose
-   * by hash.
+   * It MUST become visible whole or not at all. Where the key exists with the same bytes it MUST succeed, with the
+   * later of both retentions; with other bytes it MUST leave them untouched and fail with RETENTION_LOCKED. Of several
+   * writers of one key exactly one MUST win; a store that cannot promise this SHOULD keep both as versions, for readers
+   * choose by hash.
    */
   put(key: string, bytes: Uint8Array, options: { readonly retainUntil: Date }): Promise<void>;
 
@@ -32,10 +47,16 @@ export interface Archive {
   /** Returns the bytes of an object; NOT_FOUND where there is none. */
   get(key: string): Promise<Buffer>;
 
-  /** Yields every key that starts with the prefix, in the order of its UTF-8 bytes; half-written objects MUST NOT show. */
+  /**
+   * Yields every key that starts with the prefix, in the order of its UTF-8 bytes; half-written objects MUST NOT show.
+   * What lies under other prefixes SHOULD cost nothing.
+   */
   list(prefix: string): AsyncIterable<string>;
 
-  /** Removes an object whose retention has ended; before that it MUST fail with RETENTION_LOCKED, for everybody. */
+  /**
+   * Removes an object whose retention has ended and that no legal hold keeps; any other MUST fail with
+   * RETENTION_LOCKED, for everybody.
+   */
   remove(key: string): Promise<void>;
 
   /** Returns the date up to which the object is kept; NOT_FOUND where there is none. */
@@ -43,6 +64,21 @@ export interface Archive {
 
   /** Moves the retention to a later date, durably; an earlier one MUST fail with RETENTION_LOCKED. */
   extendRetention(key: string, retainUntil: Date): Promise<void>;
+
+  /**
+   * Places a legal hold on the object or lifts it, durably; the retention stays as it is. NOT_FOUND where there is
+   * none.
+   */
+  setLegalHold(key: string, isHeld: boolean): Promise<void>;
+
+  /** Tells whether a legal hold keeps the object; NOT_FOUND where there is none. */
+  legalHold(key: string): Promise<boolean>;
+
+  /**
+   * Tries on objects of its own, whose keys start with the given one and whose retention ends by the date, what nobody
+   * may, past the checks of this program. Only where a store other than this program enforces the retention.
+   */
+  readonly attack?: (key: string, retainUntil: Date) => Promise<StoreAttack[]>;
 }
 
 const MAX_KEY_LENGTH = 512;

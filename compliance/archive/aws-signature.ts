@@ -8,7 +8,7 @@ export interface AwsCredentials {
 
 /** One request to S3 as it is signed. */
 export interface SignableRequest {
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
   /** Host and, where it is not the scheme's own, port. */
   readonly host: string;
   /** Not encoded; begins with a slash. */

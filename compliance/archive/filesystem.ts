@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, readFile, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readdir, readFile, realpath, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf } from '#kit/postgres-binaries.ts';
 import { fail, TenonError } from '#schema/errors.ts';
@@ -13,13 +13,16 @@ export interface FilesystemArchiveOptions {
   readonly clock: () => Date;
 }
 
-/** Beside each object: one JSON line for each retention it was given; the latest date holds. */
+/**
+ * Beside each object: one JSON line for each retention or hold it was given; the latest date and the last hold count.
+ */
 const RETENTION_SUFFIX = '.retention.jsonl';
 /** Inside the folder, so that a link from there to the object's name never crosses file systems. */
 const STAGING = '.staging';
 /** Nobody writes one object that long, so what is older was left by a process that was killed. */
 const STAGING_LIFETIME_MS = 60 * 60 * 1000;
 const NO_LINK = constants.O_NOFOLLOW;
+const MODE = 'FILESYSTEM';
 
 /**
  * Opens an archive in a folder, which may be away until it is used. Objects are read-only files under their keys. The
@@ -30,14 +33,16 @@ export async function filesystemArchive({ folder, clock }: FilesystemArchiveOpti
   await sweep(join(root, STAGING), clock()).catch(() => undefined);
   const pathOf = (key: string): string => join(root, checkName(key));
   return {
-    lockMode: 'FILESYSTEM',
+    lockMode: MODE,
     put: (key, bytes, { retainUntil }) => storing('put', () => put({ root, path: pathOf(key) }, bytes, retainUntil)),
     head: (key) => storing('head', () => headOf(pathOf(key))),
     get: (key) => storing('get', () => bytesOf(pathOf(key))),
-    list: (prefix) => keysIn(root, prefix),
+    list: (prefix) => keysUnder(root, prefix),
     remove: (key) => storing('remove', () => remove(pathOf(key), clock())),
     retention: async (key) => (await storing('retention', () => found(pathOf(key)))).retainUntil,
     extendRetention: (key, until) => storing('extendRetention', () => extendRetention(pathOf(key), until)),
+    setLegalHold: (key, isHeld) => storing('setLegalHold', () => setLegalHold(pathOf(key), isHeld)),
+    legalHold: async (key) => (await storing('legalHold', () => found(pathOf(key)))).isHeld,
   };
 }
 
@@ -77,7 +82,7 @@ async function put(place: { root: string; path: string }, bytes: Uint8Array, ret
 async function putAgain(path: string, bytes: Uint8Array, retainUntil: Date): Promise<void> {
   if (!(await isFile(path)) || !(await bytesOf(path)).equals(bytes))
     fail('RETENTION_LOCKED', 'something else stands there');
-  const current = await retentionOf(path);
+  const { retainUntil: current } = await keepingOf(path);
   if (current === null || current < retainUntil) await appendRetention(path, retainUntil);
   // A writer that was killed right after its link may have left the name unsynced.
   await syncFolder(dirname(path));
@@ -86,8 +91,9 @@ async function putAgain(path: string, bytes: Uint8Array, retainUntil: Date): Pro
 async function headOf(path: string): Promise<ArchivedObject | null> {
   if (!(await isFile(path))) return null;
   const { size } = await lstat(path);
+  const { retainUntil, isHeld } = await keepingOf(path);
   // Without a readable retention nobody knows that it has ended.
-  return { sizeBytes: size, retainUntil: (await retentionOf(path)) ?? new Date(8.64e15) };
+  return { sizeBytes: size, retainUntil: retainUntil ?? new Date(8.64e15), isHeld };
 }
 
 async function found(path: string): Promise<ArchivedObject> {
@@ -100,7 +106,8 @@ async function bytesOf(path: string): Promise<Buffer> {
 }
 
 async function remove(path: string, now: Date): Promise<void> {
-  const { retainUntil } = await found(path);
+  const { retainUntil, isHeld } = await found(path);
+  if (isHeld) fail('RETENTION_LOCKED', 'a legal hold keeps it');
   if (now < retainUntil) fail('RETENTION_LOCKED', `it is kept until ${retainUntil.toISOString()}`);
   await unlink(path);
   await syncFolder(dirname(path));
@@ -114,46 +121,90 @@ async function extendRetention(path: string, until: Date): Promise<void> {
   await syncFolder(dirname(path));
 }
 
+async function setLegalHold(path: string, isHeld: boolean): Promise<void> {
+  const before = await found(path);
+  if (before.isHeld !== isHeld) await appendLine(path, { mode: MODE, legal_hold: isHeld });
+  await syncFolder(dirname(path));
+}
+
+function appendRetention(path: string, until: Date): Promise<void> {
+  return appendLine(path, { mode: MODE, retain_until: until.toISOString() });
+}
+
 /**
  * Adds a line and never rewrites one, so that of two writers neither can shorten what the other promised. The line
  * break before it parts it from what a crash may have left unfinished. The caller syncs the folder.
  */
-async function appendRetention(path: string, until: Date): Promise<void> {
+async function appendLine(path: string, line: object): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | NO_LINK;
   const file = await open(path + RETENTION_SUFFIX, flags, 0o600);
   await closing(file, async () => {
-    await file.writeFile(`\n${JSON.stringify({ mode: 'FILESYSTEM', retain_until: until.toISOString() })}\n`);
+    await file.writeFile(`\n${JSON.stringify(line)}\n`);
     await file.sync();
   });
 }
 
-async function retentionOf(path: string): Promise<Date | null> {
+const RETENTION_LINE = /^\{"mode":"FILESYSTEM","retain_until":"([^"]+)"\}$/;
+const HOLD_LINE = /^\{"mode":"FILESYSTEM","legal_hold":(true|false)\}$/;
+
+interface Keeping {
+  /** Null where no retention can be read. */
+  readonly retainUntil: Date | null;
+  readonly isHeld: boolean;
+}
+
+async function keepingOf(path: string): Promise<Keeping> {
   const text = await readFile(path + RETENTION_SUFFIX, { encoding: 'utf8', flag: constants.O_RDONLY | NO_LINK }).catch(
     (error: unknown) => (errnoOf(error) === 'ENOENT' ? '' : Promise.reject(error)),
   );
-  const times = text
-    .split('\n')
-    .map(timeIn)
+  const lines = text.split('\n');
+  const times = lines
+    .map((line) => Date.parse(RETENTION_LINE.exec(line)?.[1] ?? ''))
     .filter((time) => !Number.isNaN(time));
-  return times.length === 0 ? null : new Date(Math.max(...times));
+  const holds = lines.flatMap((line) => HOLD_LINE.exec(line)?.[1] ?? []);
+  return { retainUntil: times.length === 0 ? null : new Date(Math.max(...times)), isHeld: holds.at(-1) === 'true' };
 }
 
-function timeIn(line: string): number {
-  const [, time = ''] = /^\{"mode":"FILESYSTEM","retain_until":"([^"]+)"\}$/.exec(line) ?? [];
-  return Date.parse(time);
+/** Only the folder that the prefix leads to is read, and what lies below it. */
+async function* keysUnder(root: string, prefix: string): AsyncGenerator<string> {
+  const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+  if (!(await storing('list', () => isInside(root, folder)))) return;
+  yield* keysIn(root, prefix, folder);
+}
+
+/** A folder that is none of keys, or that a link leads out of the archive to, holds no key. */
+async function isInside(root: string, folder: string): Promise<boolean> {
+  if (folder === '') return true;
+  if (!isFolderOfKeys(folder)) return false;
+  try {
+    return (await realpath(join(root, folder))) === join(await realpath(root), folder).replace(/\/$/, '');
+  } catch (error) {
+    // Where the archive itself is away nobody can tell what it holds.
+    if (errnoOf(error) === 'ENOTDIR' && (await lstat(root)).isDirectory()) return false;
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function isFolderOfKeys(folder: string): boolean {
+  try {
+    return checkKey(`${folder}x`) !== '';
+  } catch {
+    return false;
+  }
 }
 
 /** Directories first looked into where their names sort, with the slash that follows them in keys. */
-async function* keysIn(root: string, prefix: string, folder = ''): AsyncGenerator<string> {
+async function* keysIn(root: string, prefix: string, folder: string): AsyncGenerator<string> {
   const entries = await storing('list', () => entriesOf(join(root, folder)));
   const names = entries
     .filter(({ name }) => !name.startsWith('.') && !name.endsWith(RETENTION_SUFFIX))
     .filter((entry) => entry.isFile() || entry.isDirectory())
-    .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''));
+    .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''))
+    .filter((name) => name.startsWith(prefix) || (name.endsWith('/') && prefix.startsWith(name)));
   for (const name of names.toSorted((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)))) {
-    if (!name.endsWith('/')) {
-      if (name.startsWith(prefix)) yield name;
-    } else if (name.startsWith(prefix) || prefix.startsWith(name)) yield* keysIn(root, prefix, name);
+    if (name.endsWith('/')) yield* keysIn(root, prefix, name);
+    else yield name;
   }
 }
 

@@ -64,7 +64,7 @@ export function s3Client({ address, credentials, clock, timeoutMs = TIMEOUT_MS }
         method,
         path: requestTarget(request),
         headers: signRequest(request, { credentials, region, now: clock() }),
-        body: method === 'PUT' ? body : null,
+        body: method === 'PUT' || method === 'POST' ? body : null,
         signal: AbortSignal.timeout(timeoutMs),
       });
       return usable({

@@ -9,6 +9,7 @@ import {
   type S3Client,
   type S3ClientOptions,
 } from './s3-client.ts';
+import { attackBucket } from './s3-attack.ts';
 import { listVersions, type ObjectVersion } from './s3-versions.ts';
 
 /** The bucket, who writes to it, and what tells the time. */
@@ -35,8 +36,9 @@ const NOT_KEPT = new Date(0);
  * writer, or a delete marker, of whomever adds to the key without reaching it. So of several writers the store's own
  * order of versions decides, and no conditional write is relied on, which versioned buckets of some stores ignore.
  * Objects go in one PutObject each, for multipart uploads lose their lock in some stores, and every lock is read back.
- * The writer needs ListBucketVersions, PutObject, GetObjectVersion, PutObjectRetention and GetObjectRetention, and
- * DeleteObjectVersion for `remove`. Objects above 16 MiB are BAD_USER_INPUT.
+ * The writer needs ListBucketVersions, PutObject, GetObjectVersion, PutObjectRetention, GetObjectRetention,
+ * PutObjectLegalHold and GetObjectLegalHold, and DeleteObjectVersion for `remove` (docs/archive.md). Objects above 16
+ * MiB are BAD_USER_INPUT.
  */
 export function s3Archive(options: S3ArchiveOptions): Archive {
   const { address, clock, pageSize = PAGE_SIZE } = options;
@@ -55,6 +57,9 @@ export function s3Archive(options: S3ArchiveOptions): Archive {
     remove: async (key) => remove(store, objectOf(key)),
     retention: async (key) => (await lockedObject(store, await found(store, objectOf(key)))).retainUntil,
     extendRetention: async (key, until) => extendRetention(store, objectOf(key), wholeSeconds(until)),
+    setLegalHold: async (key, isHeld) => setLegalHold(store, await found(store, objectOf(key)), isHeld),
+    legalHold: async (key) => (await lockedObject(store, await found(store, objectOf(key)))).isHeld,
+    attack: async (key, until) => attackBucket({ ...store, key: objectOf(key), until: wholeSeconds(until) }),
   };
 }
 
@@ -142,13 +147,27 @@ async function extendRetention(store: Store, key: string, until: Date): Promise<
   await keep(store, version, until);
 }
 
+/** What the store then holds counts, not what it says of it. */
+async function setLegalHold(store: Store, version: ObjectVersion, isHeld: boolean): Promise<void> {
+  if ((await lockedObject(store, version)).isHeld === isHeld) return;
+  const { key, versionId } = version;
+  const status = isHeld ? 'ON' : 'OFF';
+  const body = Buffer.from(
+    `<LegalHold xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>${status}</Status></LegalHold>`,
+  );
+  const headers = { 'content-md5': hash('md5', body, 'base64'), 'content-type': 'application/xml' };
+  const answer = await store.client({ method: 'PUT', key, query: { 'legal-hold': '', versionId }, headers, body });
+  if ((await lockedObject(store, version)).isHeld !== isHeld) refused('change a legal hold', answer);
+}
+
 /** All versions or none: what a second writer left under a longer lock keeps the rest as well. */
 async function remove(store: Store, key: string): Promise<void> {
   await found(store, key);
   const versions: ObjectVersion[] = [];
   for await (const version of versionsOf(store, key)) versions.push(version);
   for (const version of versions) {
-    const { retainUntil } = (await headOf(store, version)) ?? { retainUntil: NOT_KEPT };
+    const { retainUntil, isHeld } = (await headOf(store, version)) ?? { retainUntil: NOT_KEPT, isHeld: false };
+    if (isHeld) fail('RETENTION_LOCKED', 'a legal hold keeps it');
     if (store.clock() < retainUntil) fail('RETENTION_LOCKED', `it is kept until ${retainUntil.toISOString()}`);
   }
   for (const { versionId } of versions) {
@@ -171,7 +190,11 @@ async function headOf({ client }: Store, { key, versionId }: ObjectVersion): Pro
   const answer = await client({ method: 'HEAD', key, query: { versionId } });
   if (answer.status === 404) return null;
   if (answer.status !== 200) refused('head', answer);
-  return { sizeBytes: Number(answer.header('content-length') ?? NaN), retainUntil: lockedUntil(answer) };
+  return {
+    sizeBytes: Number(answer.header('content-length') ?? NaN),
+    retainUntil: lockedUntil(answer),
+    isHeld: answer.header('x-amz-object-lock-legal-hold') === 'ON',
+  };
 }
 
 /** GOVERNANCE does not count: whoever has the right to can lift it. */

@@ -10,7 +10,7 @@ import { cellText, csvLines, type Row } from './table.ts';
 /** Who hands out what a subgraph holds of a person. */
 export interface PersonalDataSource {
   readonly subgraph: string;
-  readonly handler: PersonalDataHandler;
+  readonly handler: Pick<PersonalDataHandler, 'collect'>;
 }
 
 /** What an access export needs. */

@@ -1,4 +1,12 @@
+import { readFile } from 'node:fs/promises';
 import type { PackManifest } from '../verify/pack-manifest.ts';
+
+const SINGLE_FILE = new URL('../verifier/tenon-verify.mjs', import.meta.url);
+
+/** Returns the single-file verifier as packs carry it: the bytes of this program's source. */
+export function singleFile(): Promise<Buffer> {
+  return readFile(SINGLE_FILE);
+}
 
 /** Returns the page that tells how to check a pack, with the platform's verifier and without it. */
 export function howTo(kind: PackManifest['kind']): string {
@@ -13,6 +21,14 @@ Two questions, two answers: was anything changed (integrity), is anything missin
 It needs no database and no network. Take the key from the deployment (\`/.well-known/tenon/keys\`) and not from
 \`verify/KEYS\`: whoever makes a pack can put a key into it. A checkpoint that you kept yourself, given with
 \`--checkpoint\`, shows whether the log was cut or rewritten since.
+
+## With one file
+
+    node verify/tenon-verify.mjs <the unpacked folder> --key '<verifier key>'
+
+Unzip the pack first. The file needs Node 20.19 or newer and nothing else, and is meant to be read before it is believed. Take it
+from the project's source rather than from here: whoever makes a pack can put a verifier into it. It checks the signature, every
+file and the log; what it leaves to \`tenon verify\`, such as comparing the populations with the log, \`--help\` says.
 
 ## By hand
 

@@ -19,6 +19,8 @@ export interface EvidenceBuilder {
   readonly signingKey: SigningKey;
   /** Verifier keys that signed older checkpoints. */
   readonly olderVerifierKeys?: readonly string[];
+  /** Statements of the rotations between those keys, oldest first. */
+  readonly rotations?: readonly string[];
   readonly personalData: readonly PersonalDataSource[];
   readonly supergraph: { readonly sdl: string };
   readonly log: typeof logLine;

@@ -45,7 +45,7 @@ export async function writeTable(files: PackFiles, { stem, columns, rows }: Tabl
 
 /** Returns records as lines of RFC 4180; a cell that a spreadsheet would run as a formula is led by an apostrophe. */
 export function csvLines(records: readonly (readonly (string | number)[])[]): string {
-  return stringify([...records], { escape_formulas: true, record_delimiter: '\r\n' });
+  return stringify([...records], { escape_formulas: true, record_delimiter: '\r\n', quoted_match: /[\r\n]/ });
 }
 
 /** Returns a value as the text of a cell: empty for null, JSON for lists and objects. */

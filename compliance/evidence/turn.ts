@@ -15,6 +15,8 @@ interface RequestedPack {
   readonly tenant_id: string;
   readonly id: string;
   readonly kind: PackManifest['kind'];
+  /** The event that asks for it. */
+  readonly request_event: string | null;
   readonly subject_id: string | null;
   readonly window_from: Date;
   readonly window_to: Date;
@@ -66,7 +68,7 @@ async function buildNext(options: EvidenceTurnOptions, cell: string): Promise<bo
 /** The oldest pack that nobody builds and whose request the sealed log holds; locked, and in state `building`. */
 async function claim(client: pg.PoolClient, now: Date): Promise<RequestedPack | null> {
   const { rows } = await client.query<RequestedPack>(
-    `select tenant_id, id, kind, subject_id, window_from, window_to, requested_at from evidence_packs
+    `select tenant_id, id, request_event, kind, subject_id, window_from, window_to, requested_at from evidence_packs
       where state in ('requested', 'building') order by requested_at, id limit $1`,
     [PAGE_SIZE],
   );
@@ -77,11 +79,14 @@ async function claim(client: pg.PoolClient, now: Date): Promise<RequestedPack | 
   return null;
 }
 
-async function isRequestSealed(client: pg.PoolClient, { tenant_id: tenant, id }: RequestedPack): Promise<boolean> {
+async function isRequestSealed(
+  client: pg.PoolClient,
+  { tenant_id: tenant, request_event: request }: RequestedPack,
+): Promise<boolean> {
   const { rowCount } = await client.query(
     `select from log_entries e join log_heads h on h.tenant_id = e.tenant_id and h.epoch = e.epoch
-      where e.tenant_id = $1 and e.resource_id = $2 and e.seq < h.sealed_size limit 1`,
-    [tenant, idOf('evd', id)],
+      where e.tenant_id = $1 and e.event_id = $2 and e.seq < h.sealed_size`,
+    [tenant, request],
   );
   return rowCount === 1;
 }

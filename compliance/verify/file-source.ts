@@ -16,5 +16,5 @@ export interface FileSource {
   close(): Promise<void>;
 }
 
-/** Files of one target; far more than a log of a thousand million entries has, and few enough to keep their names. */
-export const MAX_FILES = 500_000;
+/** Files below one folder: five years of a platform log's minutes, and few enough to keep their names (half a gigabyte). */
+export const MAX_FILES = 3_000_000;

@@ -25,6 +25,34 @@ const SEGMENT = /^seg\/([0-9]{9})-[0-9a-f]{16}\.jsonl\.gz$/;
 /** `archive/<cell>/v1`: how deep the folder of a whole platform has its archives. */
 const MAX_DEPTH = 3;
 
+/** Beside the tenants of a region: its platform log, and the statements of key rotations. */
+const NO_TENANTS: ReadonlySet<string> = new Set(['platform', 'keys']);
+const STATEMENT = /^keys\/[0-9]{9}-[0-9a-f]{16}\.note$/;
+
+/** Returns the paths of all statements of key rotations below a folder of a source. */
+export async function findStatements(source: FileSource): Promise<string[]> {
+  const found: string[] = [];
+  for (const root of await findRoots(source, '', MAX_DEPTH)) {
+    for (const region of await source.folders(`${root}v1`)) {
+      const folder = `${root}v1/${region}`;
+      const paths = await source.list(`${folder}/keys`);
+      found.push(...paths.filter((path) => STATEMENT.test(path.slice(folder.length + 1))));
+    }
+  }
+  return found;
+}
+
+/** Returns where platform logs lie below a folder of a source. */
+export async function findPlatforms(source: FileSource): Promise<{ root: string; region: string }[]> {
+  const found: { root: string; region: string }[] = [];
+  for (const root of await findRoots(source, '', MAX_DEPTH)) {
+    for (const region of await source.folders(`${root}v1`)) {
+      if ((await source.folders(`${root}v1/${region}`)).includes('platform')) found.push({ root, region });
+    }
+  }
+  return found;
+}
+
 /** Returns the logs below a folder of a source, in the order of their paths, and the folders that are none of a log. */
 export async function findLogs(source: FileSource): Promise<{ logs: LogPlace[]; strangers: string[] }> {
   const logs: LogPlace[] = [];
@@ -32,6 +60,7 @@ export async function findLogs(source: FileSource): Promise<{ logs: LogPlace[]; 
   for (const root of await findRoots(source, '', MAX_DEPTH)) {
     for (const region of await source.folders(`${root}v1`)) {
       for (const tenant of await source.folders(`${root}v1/${region}`)) {
+        if (NO_TENANTS.has(tenant)) continue;
         for (const epoch of await source.folders(`${root}v1/${region}/${tenant}`)) {
           if (REGION.test(region) && isId('tnt', tenant) && EPOCH.test(epoch)) {
             logs.push({ root, region, tenant, epoch: Number(epoch) });

@@ -5,11 +5,13 @@ import type { Findings } from './report.ts';
 
 /** Signed heads of one log that came from elsewhere than its archive. */
 export interface OutsideHeads {
-  /** Compares the tree before a segment and the leaves it adds with every head that lies between. */
-  passing(before: Frontier, leaves: readonly Uint8Array[]): void;
+  /** Compares the tree before a segment and the leaves it adds, 32 bytes each, with every head that lies between. */
+  passing(before: Frontier, leaves: Uint8Array): void;
   /** Judges, at the end of what was folded, whether anything is missing up to the newest head. */
   ending(size: number | null): void;
 }
+
+const HASH_BYTES = 32;
 
 /** Returns the checkpoint of a signed note; a note without a signature of the keys is BAD_USER_INPUT. */
 export function readCheckpoint(note: string | Uint8Array, keys: readonly NoteVerifier[]): Checkpoint {
@@ -17,14 +19,19 @@ export function readCheckpoint(note: string | Uint8Array, keys: readonly NoteVer
 }
 
 /** Returns the heads of a log, which judge into `findings`. */
-export function outsideHeads(heads: readonly Checkpoint[], findings: Findings): OutsideHeads {
-  const sizes = heads.map(({ size }) => size);
+export function outsideHeads(
+  { heads: given, vouched }: { heads: readonly Checkpoint[]; vouched: readonly Checkpoint[] },
+  findings: Findings,
+): OutsideHeads {
+  const heads = [...given, ...vouched];
   return {
     passing: (before, leaves) => {
-      const within = heads.filter(({ size }) => size >= before.size && size <= before.size + leaves.length);
+      const within = heads.filter(
+        ({ size }) => size >= before.size && size <= before.size + leaves.length / HASH_BYTES,
+      );
       for (const head of within) {
         const tree = Frontier.fromJSON(before.toJSON());
-        for (const leaf of leaves.slice(0, head.size - before.size)) tree.append(leaf);
+        for (let at = 0; tree.size < head.size; at += HASH_BYTES) tree.append(leaves.subarray(at, at + HASH_BYTES));
         if (Buffer.compare(tree.root(), head.root) === 0) continue;
         findings.judge('integrity', 'fail', {
           seq: before.size,
@@ -32,7 +39,12 @@ export function outsideHeads(heads: readonly Checkpoint[], findings: Findings): 
         });
       }
     },
-    ending: (size) => judgeEnd({ size, newest: sizes.length === 0 ? null : Math.max(...sizes) }, findings),
+    ending: (size) => {
+      // What is vouched for and not sealed yet is judged with the platform log.
+      const ends = [...given, ...vouched.filter((head) => head.size <= (size ?? 0))].map((head) => head.size);
+      const newest = ends.reduce<number | null>((most, end) => Math.max(most ?? 0, end), null);
+      judgeEnd({ size, newest }, findings);
+    },
   };
 }
 

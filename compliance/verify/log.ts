@@ -2,13 +2,13 @@ import type { Checkpoint } from '#schema/checkpoint.ts';
 import { ZERO_PREV } from '#schema/audit-event.ts';
 import { Frontier, type FrontierState } from '#schema/merkle.ts';
 import type { NoteVerifier } from '#schema/signed-note.ts';
-import type { Segment } from '../segment.ts';
 import type { FileSource } from './file-source.ts';
 import { folderOf, listLog, type LogFiles, type LogPlace } from './log-files.ts';
 import { outsideHeads, type OutsideHeads } from './log-heads.ts';
 import { checkManifest, discontinuity, type CheckedManifest } from './manifest-check.ts';
 import { createFindings, reasonOf, type CheckedLog, type Findings } from './report.ts';
 import { checkSegment, MAX_PACKED_BYTES } from './segment-check.ts';
+import type { SegmentLines } from './segment-lines.ts';
 
 /** What is asked of a log. */
 export interface LogQuestion {
@@ -17,10 +17,12 @@ export interface LogQuestion {
   readonly keys: readonly NoteVerifier[];
   /** Verified checkpoints from outside of the archive; those of other logs are passed over. */
   readonly heads: readonly Checkpoint[];
+  /** Heads that a platform log committed to, and that somebody outside vouches for; entries behind may be unsealed. */
+  readonly vouched?: readonly Checkpoint[];
   /** The tree before the first segment, where the archive does not begin at the first entry. */
   readonly start?: FrontierState;
   /** Is given each segment that was found in order. */
-  readonly onSegment?: (segment: Segment) => Promise<void> | void;
+  readonly onSegment?: (segment: SegmentLines) => Promise<void> | void;
   /** Is told how much of the log is done, from 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
@@ -35,6 +37,15 @@ export interface LogAnswer extends CheckedLog {
   readonly firstTs: string | null;
   /** `ts` of the last one. */
   readonly lastTs: string | null;
+  /** The end of the epoch before, as the first entry of this one names it; null where it names none. */
+  readonly continues: EpochEnd | null;
+}
+
+/** Where an epoch is said to end; the root in lower-case hex. */
+export interface EpochEnd {
+  readonly origin: string;
+  readonly size: number;
+  readonly root: string;
 }
 
 const MAX_MANIFEST_BYTES = 64 * 1024;
@@ -59,6 +70,7 @@ interface Walk {
   entries: number;
   firstTs: string | null;
   lastTs: string | null;
+  continues: EpochEnd | null;
 }
 
 /**
@@ -79,7 +91,7 @@ export async function verifyLog(question: LogQuestion): Promise<LogAnswer> {
 }
 
 async function begin(question: LogQuestion): Promise<Walk> {
-  const { source, log, heads, start } = question;
+  const { source, log, heads, start, vouched = [] } = question;
   const findings = createFindings();
   const files = await listLog(source, log);
   const suffix = `/audit/${log.tenant}/${log.epoch}`;
@@ -91,7 +103,10 @@ async function begin(question: LogQuestion): Promise<Walk> {
     files,
     findings,
     heads: outsideHeads(
-      heads.filter(({ origin }) => origin.endsWith(suffix)),
+      {
+        heads: heads.filter(({ origin }) => origin.endsWith(suffix)),
+        vouched: vouched.filter(({ origin }) => origin.endsWith(suffix)),
+      },
       findings,
     ),
     frontier: Frontier.fromJSON(start),
@@ -104,6 +119,7 @@ async function begin(question: LogQuestion): Promise<Walk> {
     entries: 0,
     firstTs: null,
     lastTs: null,
+    continues: null,
   };
 }
 
@@ -191,12 +207,9 @@ async function visitSegment(walk: Walk, { manifest }: CheckedManifest): Promise<
   const { question, findings } = walk;
   const path = question.log.root + manifest.segment.key;
   const given = walk.files.segments.get(manifest.number) ?? [];
+  // A worker that came too late may leave one; what no manifest names is no part of the log.
   for (const other of given.filter((name) => name !== path)) {
-    findings.judge('integrity', 'fail', {
-      file: other,
-      seq: manifest.first_seq,
-      sentence: 'no manifest names this segment',
-    });
+    findings.assume(`no manifest names ${other}; it was not looked at`);
   }
   if (!given.includes(path)) {
     const place = { file: path, seq: manifest.first_seq };
@@ -228,24 +241,35 @@ async function foldSegment(
   }
   const { segment } = checked;
   walk.heads.passing(before, segment.leaves);
+  if (manifest.first_seq === 0) walk.continues = epochBefore(segment);
   walk.prev = segment.lastLeaf;
   walk.proven = { size: manifest.size_after, root: manifest.root_after };
-  walk.firstTs ??= segment.entries[0]?.event.ts ?? null;
-  walk.lastTs = segment.entries.at(-1)?.event.ts ?? null;
+  walk.firstTs ??= segment.firstTs;
+  walk.lastTs = segment.lastTs;
   walk.segments += 1;
-  walk.entries += segment.entries.length;
+  walk.entries += segment.count;
   await question.onSegment?.(segment);
 }
 
-/** A segment that is put before its manifest is put stands alone for a moment; any other one never does. */
+/** What `log.epoch_opened` says of the epoch before; only the first entry of a log is asked. */
+function epochBefore(segment: SegmentLines): EpochEnd | null {
+  const { value: first } = segment.entries().next();
+  if (first === undefined || first.entry.event.action !== EPOCH_OPENED) return null;
+  const { previous_origin: origin, previous_size: size, previous_root: root } = first.entry.event.context;
+  const isEnd = typeof origin === 'string' && typeof size === 'number' && typeof root === 'string';
+  return isEnd ? { origin, size, root } : null;
+}
+
+const EPOCH_OPENED = 'log.epoch_opened';
+
+/** A segment that is put before its manifest is put stands alone for a moment, and may do so beside a late worker's. */
 function judgeUnnamedSegments({ files, findings }: Walk, numbers: readonly number[]): void {
   const last = numbers.at(-1) ?? -1;
   for (const [number, paths] of files.segments) {
     if (files.manifests.has(number)) continue;
     const [file = ''] = paths;
-    if (number === last + 1 && paths.length === 1) {
-      findings.assume(`${file} has no manifest yet; it was not looked at`);
-    } else findings.judge('completeness', 'fail', { file, sentence: 'the manifest of this segment is missing' });
+    if (number === last + 1) findings.assume(`${paths.join(' and ')} has no manifest yet; it was not looked at`);
+    else findings.judge('completeness', 'fail', { file, sentence: 'the manifest of this segment is missing' });
   }
 }
 
@@ -274,5 +298,6 @@ function answerOf(walk: Walk): LogAnswer {
     assumptions: findings.assumptions,
     firstTs: walk.firstTs,
     lastTs: walk.lastTs,
+    continues: walk.continues,
   };
 }

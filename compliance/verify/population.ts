@@ -1,9 +1,9 @@
 import type { AuditEntry } from '#schema/audit-event.ts';
 import { parseCanonical } from '#schema/canonical-json.ts';
-import type { Segment } from '../segment.ts';
 import type { FileSource } from './file-source.ts';
 import { isShape, listOf, type PackFile, type PackManifest } from './pack-manifest.ts';
 import { reasonOf, type Findings } from './report.ts';
+import type { SegmentLines } from './segment-lines.ts';
 
 /** What `<name>.completeness.json` claims of a population. */
 interface PopulationClaim {
@@ -28,7 +28,7 @@ interface PopulationClaim {
 export interface Populations {
   readonly count: number;
   /** Compares the entries of a segment with the next lines of every population that is taken from the log. */
-  replay(segment: Segment): Promise<void>;
+  replay(segment: SegmentLines): Promise<void>;
   /** Judges, behind the last entry, that no population holds more than the log gave it. */
   end(): Promise<void>;
   close(): Promise<void>;
@@ -155,7 +155,7 @@ function judgeClaim(
 }
 
 interface Replay {
-  segment(segment: Segment): Promise<void>;
+  segment(segment: SegmentLines): Promise<void>;
   end(): Promise<void>;
   close(): Promise<void>;
 }
@@ -185,8 +185,8 @@ function startReplay(
     findings.judge('completeness', 'fail', { file, seq, row, sentence });
   };
   return {
-    segment: async ({ entries, leaves }) => {
-      for (const [index, entry] of entries.entries()) {
+    segment: async (segment) => {
+      for (const { entry, leaf } of segment.entries()) {
         if (broken) return;
         if (!isSelected(entry)) continue;
         const found = await next();
@@ -196,8 +196,7 @@ function startReplay(
         if (found === null) differ(entry.seq, 'the log holds this entry, but the population has no row for it');
         else if (found.seq !== entry.seq)
           differ(entry.seq, `the log gives this entry, but the row is about entry ${String(found.seq)}`);
-        else if (found.leaf !== leaves[index]?.toString('hex'))
-          differ(entry.seq, 'the row names another leaf than the entry has');
+        else if (found.leaf !== leaf) differ(entry.seq, 'the row names another leaf than the entry has');
       }
     },
     end: async () => {

@@ -3,11 +3,15 @@ import { basename, resolve } from 'node:path';
 import { errnoOf } from '#kit/postgres-binaries.ts';
 import { fail } from '#schema/errors.ts';
 import { parseVerifierKey, type NoteVerifier } from '#schema/signed-note.ts';
-import { verifyArchive } from './archive.ts';
+import { parseWitnessPolicy } from '#schema/witness-policy.ts';
+import { parseCertificates } from '../anchors/certificate-path.ts';
+import { isErasureCertificate, verifyCertificate } from '../privacy/verify-certificate.ts';
+import { keysWithRotations, verifyArchive } from './archive.ts';
+import { verifyExportFile } from './export.ts';
 import { folderSource } from './folder-source.ts';
 import type { FileSource } from './file-source.ts';
 import { readCheckpoint } from './log-heads.ts';
-import { verifyPack, type PackQuestion } from './pack.ts';
+import { verifyPack } from './pack.ts';
 import { verifyProofFile } from './proof.ts';
 import { createFindings, reasonOf, type Report } from './report.ts';
 import { zipSource } from './zip-source.ts';
@@ -18,6 +22,10 @@ export interface VerifyOptions {
   readonly keys: readonly string[];
   /** Signed notes of log heads that were kept elsewhere. */
   readonly checkpoints?: readonly (string | Uint8Array)[];
+  /** Policy file (C2SP tlog-policy): whose cosignatures of the platform log count. */
+  readonly policy?: Buffer;
+  /** Certificates (PEM) of time stamp authorities that are believed. */
+  readonly authorities?: string;
   /** The bytes of the entry that a proof is about, where they are not inside it. */
   readonly entry?: Buffer;
   /** Is told how much of the work is done, from 0 to 1. */
@@ -30,26 +38,86 @@ const PROOF_HEADER = 'c2sp.org/tlog-proof@';
 const ZIP_MAGIC = Buffer.from('PK');
 
 /**
- * Checks the folder of an archive, an evidence pack (folder or zip) or the proof of one entry, without anything else
+ * Checks the folder of an archive, an evidence pack (folder or zip), the proof of one entry, an export or a certificate of
+ * erasure, without anything else
  * than the keys: no database, no network. Faults of the target are verdicts of the report. A target that is none of
  * these or cannot be read, a missing or malformed key, and a checkpoint that no key has signed are BAD_USER_INPUT.
  */
 export async function verifyTarget(path: string, options: VerifyOptions): Promise<Report> {
-  const keys = options.keys.map(parseVerifierKey);
+  const given = options.keys.map(parseVerifierKey);
   const onProgress = options.onProgress ?? (() => undefined);
-  const heads = (options.checkpoints ?? []).map((note) => readCheckpoint(note, requireKeys(keys)));
-  const question = { path, keys, heads, onProgress };
   const kind = await kindOf(path);
-  if (kind === 'pack') return using(folderSource(path), (source) => verifyPack({ ...question, source }));
-  if (kind === 'zip') return verifyZip(question);
-  const trusting = { ...question, keys: requireKeys(keys) };
-  if (kind === 'archive') return using(archiveSource(path), (source) => verifyArchive({ ...trusting, source }));
+  const checkpoints = options.checkpoints ?? [];
+  if (kind === 'pack' || kind === 'zip') return verifyPackAt({ path, kind, given, checkpoints, onProgress });
+  const keys = requireKeys(kind === 'archive' ? await rotatedKeys(path, given) : given);
+  const heads = checkpoints.map((note) => readCheckpoint(note, keys));
+  const trusting = { path, keys, heads, onProgress };
+  const trust = {
+    policy: options.policy === undefined ? null : parseWitnessPolicy(options.policy),
+    certificates: options.authorities === undefined ? [] : parseCertificates(options.authorities),
+  };
+  if (kind === 'archive') {
+    const isPart = insideOf(path) !== null;
+    return using(archiveSource(path), (source) => verifyArchive({ ...trusting, trust, source, isPart }));
+  }
+  if (kind === 'export') return verifyExportFile({ ...trusting, pieces: folderOfFile(path).stream(basename(path)) });
+  if (kind === 'certificate')
+    return verifyCertificateFile(trusting, await folderOfFile(path).read(basename(path), MAX_PROOF_BYTES));
   return verifyProofFile({ ...trusting, proof: await readProof(path), entry: options.entry ?? null });
 }
 
-async function verifyZip(question: Omit<PackQuestion, 'source'>): Promise<Report> {
-  const source = await zipSource(question.path).catch((thrown: unknown) => brokenZip(question.path, thrown));
-  return 'target' in source ? source : using(source, (zip) => verifyPack({ ...question, source: zip }));
+/** The keys given, and those that statements of rotations beside the logs lead to from them. */
+async function rotatedKeys(path: string, given: readonly NoteVerifier[]): Promise<readonly NoteVerifier[]> {
+  return using(archiveSource(path), (source) => keysWithRotations(source, given));
+}
+
+function verifyCertificateFile({ path, keys }: { path: string; keys: readonly NoteVerifier[] }, bytes: Buffer): Report {
+  const findings = createFindings();
+  try {
+    const { erasure, origin, size } = verifyCertificate(bytes, keys);
+    findings.assume(`the log ${origin} of ${size} entries holds the erasure of ${erasure.person ?? erasure.tenant}`);
+    findings.assume("that the key was destroyed everywhere is the deployment's word; its log shows that it gave it");
+  } catch (thrown) {
+    findings.judge('integrity', 'fail', { file: basename(path), sentence: reasonOf(thrown) });
+    findings.judge('completeness', 'cannot say', { file: basename(path), sentence: 'what stands there was changed' });
+  }
+  const counts = {
+    files: 1,
+    logs: 0,
+    segments: 0,
+    entries: findings.judged.integrity.verdict === 'pass' ? 1 : 0,
+    populations: 0,
+  };
+  const { integrity, completeness } = findings.judged;
+  return {
+    target: { kind: 'certificate', path },
+    integrity,
+    completeness,
+    assumptions: [...findings.assumptions],
+    counts,
+    logs: [],
+  };
+}
+
+/** What is asked of a pack before it is open. */
+interface PackAt {
+  readonly path: string;
+  readonly kind: 'pack' | 'zip';
+  readonly given: readonly NoteVerifier[];
+  readonly checkpoints: readonly (string | Uint8Array)[];
+  readonly onProgress: (fraction: number) => void;
+}
+
+async function verifyPackAt({ path, kind, given, checkpoints, onProgress }: PackAt): Promise<Report> {
+  if (checkpoints.length > 0) requireKeys(given);
+  const opened =
+    kind === 'pack' ? folderSource(path) : await zipSource(path).catch((thrown: unknown) => brokenZip(path, thrown));
+  if ('target' in opened) return opened;
+  return using(opened, async (source) => {
+    const keys = given.length === 0 ? given : await keysWithRotations(source, given);
+    const heads = checkpoints.map((note) => readCheckpoint(note, keys));
+    return verifyPack({ path, source, keys, heads, onProgress });
+  });
 }
 
 /** A zip that cannot be opened was one: that is a verdict about it and no wrong use. */
@@ -61,7 +129,7 @@ function brokenZip(path: string, thrown: unknown): Report {
   return { target: { kind: 'pack', path }, ...findings.judged, assumptions: [], counts, logs: [] };
 }
 
-async function kindOf(path: string): Promise<'archive' | 'pack' | 'zip' | 'proof'> {
+async function kindOf(path: string): Promise<'archive' | 'pack' | 'zip' | 'proof' | 'export' | 'certificate'> {
   const found = await lstat(resolve(path)).catch((error: unknown) =>
     refuse(`${path} cannot be read (${errnoOf(error)})`),
   );
@@ -73,13 +141,21 @@ async function kindOf(path: string): Promise<'archive' | 'pack' | 'zip' | 'proof
   const head = await readStart(path);
   if (path.endsWith('.zip') || head.subarray(0, 2).equals(ZIP_MAGIC)) return 'zip';
   if (path.endsWith('.tlog-proof') || head.toString('latin1').startsWith(PROOF_HEADER)) return 'proof';
-  return refuse(`${path} is neither a folder, nor a zip, nor a proof`);
+  if (
+    path.endsWith('.ndjson') ||
+    path.endsWith('.csv') ||
+    /^(?:\{"(?:checkpoint|entry)":|epoch,seq,)/.test(head.toString('latin1'))
+  )
+    return 'export';
+  if (isErasureCertificate(head)) return 'certificate';
+  return refuse(`${path} is neither a folder, nor a zip, a proof, an export or a certificate`);
 }
 
 /** Also from within: `archive/v1/eu/tnt_.../1` is checked like the archive, but for the logs beside it. */
 function archiveSource(path: string): FileSource {
-  const [, root, inner = ''] = /^(.*)[/\\](v1(?:[/\\][^/\\]+){0,3})$/.exec(resolve(path)) ?? [];
-  if (root === undefined) return folderSource(path);
+  const place = insideOf(path);
+  if (place === null) return folderSource(path);
+  const { root, inner } = place;
   const prefix = inner.replaceAll('\\', '/').split('/');
   const source = folderSource(root);
   return {
@@ -90,6 +166,11 @@ function archiveSource(path: string): FileSource {
       return names.filter((name) => prefix[depth] === undefined || prefix[depth] === name);
     },
   };
+}
+
+function insideOf(path: string): { root: string; inner: string } | null {
+  const [, root, inner = ''] = /^(.*)[/\\](v1(?:[/\\][^/\\]+){0,3})$/.exec(resolve(path)) ?? [];
+  return root === undefined ? null : { root, inner };
 }
 
 async function using<T>(source: FileSource, work: (source: FileSource) => Promise<T>): Promise<T> {
@@ -107,7 +188,11 @@ function requireKeys(keys: readonly NoteVerifier[]): readonly NoteVerifier[] {
 }
 
 async function readProof(path: string): Promise<Buffer> {
-  return folderSource(resolve(path, '..')).read(basename(path), MAX_PROOF_BYTES);
+  return folderOfFile(path).read(basename(path), MAX_PROOF_BYTES);
+}
+
+function folderOfFile(path: string): FileSource {
+  return folderSource(resolve(path, '..'));
 }
 
 async function readStart(path: string): Promise<Buffer> {

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';
 import yauzl, { type Entry, type LocalFileHeader, type ZipFile } from 'yauzl';
 import { fail, TenonError } from '#schema/errors.ts';
-import { MAX_FILES, type FileSource } from './file-source.ts';
+import type { FileSource } from './file-source.ts';
 
 const DEFLATED = 8;
 const STORED = 0;
@@ -58,8 +58,11 @@ function sourceOf(zip: ZipFile, entries: ReadonlyMap<string, Entry>): FileSource
   };
 }
 
+/** All that is said of each stays in memory. */
+const MAX_ENTRIES = 500_000;
+
 async function readDirectory(zip: ZipFile): Promise<Map<string, Entry>> {
-  if (zip.entryCount > MAX_FILES) refuse(`it holds more than ${MAX_FILES} files`);
+  if (zip.entryCount > MAX_ENTRIES) refuse(`it holds more than ${MAX_ENTRIES} files`);
   if (zip.comment !== '') refuse('it carries a comment');
   const entries = new Map<string, Entry>();
   for await (const entry of zip.eachEntry()) {

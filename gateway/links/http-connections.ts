@@ -86,6 +86,6 @@ export class HttpConnections {
   }
 
   #closeIdle(nowMs: number): void {
-    for (const connection of [...this.#free]) if (connection.freeUntilMs <= nowMs) connection.destroy();
+    for (const connection of this.#free.toReversed()) if (connection.freeUntilMs <= nowMs) connection.destroy();
   }
 }

@@ -1,9 +1,10 @@
 import type { TenantTransaction } from '#kit/database.ts';
-import { parseEntry, type AuditEntry } from '#schema/audit-event.ts';
+import type { SeqRange } from '#kit/log-search.ts';
+import { parseEntry, type AuditEntry, type PersonalText } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
 import { Frontier } from '#schema/merkle.ts';
-import type { AuditFilter } from './inputs.ts';
 import type { AuditEvent } from './model.ts';
+import type { Term } from './search-terms.ts';
 
 /** The part of a transaction that reading needs. */
 export type Reader = Pick<TenantTransaction, 'query'>;
@@ -33,41 +34,6 @@ export interface LogHead {
   readonly alarm: string | null;
 }
 
-/** A condition on entries; `?` stands for the value. */
-export interface Term {
-  readonly sql: string;
-  readonly value: unknown;
-}
-
-/** Which entries to read: those of one epoch with `from <= seq < end` that fit every term. */
-export interface EntryRange {
-  readonly epoch: number;
-  readonly from: number;
-  readonly end: number;
-  readonly terms: readonly Term[];
-  readonly limit: number;
-}
-
-/** The names of a filter's fields, in snake case, as the audit log records a search: what was looked for stays private. */
-export function filterNames(filter: AuditFilter): string[] {
-  return namesIn(filter).map((name) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
-}
-
-/** Returns the conditions of a filter. */
-export function filterTerms(filter: AuditFilter): Term[] {
-  // Within an entry, quotes and controls are written as JSON writes them.
-  return namesIn(filter).map((name) => ({
-    sql: TERMS[name],
-    value: name === 'text' ? JSON.stringify(filter.text).slice(1, -1) : filter[name],
-  }));
-}
-
-/** Returns the condition that any of these JSON texts stands in an entry, in small or capital letters. */
-export function mentionTerm(texts: readonly string[]): Term {
-  const sql = 'exists (select from unnest(?::text[]) as part where position(part in lower(entry)) > 0)';
-  return { sql, value: texts.map((text) => text.toLowerCase()) };
-}
-
 /** Returns the head of the tenant's newest log; a tenant without entries has an empty one. */
 export async function readHead(tx: Reader): Promise<LogHead> {
   const [row] = await tx.query<{
@@ -83,31 +49,39 @@ export async function readHead(tx: Reader): Promise<LogHead> {
   return { epoch: row.epoch, size, sealedSize: Number(row.sealed_size), root, alarm: row.alarm };
 }
 
-/**
- * Returns at most `limit` entries behind a place, newest first: of the newest epoch, then of those before it. A window of
- * time with few entries is read by its time and then sorted; otherwise the log is read backwards until the page is full,
- * which for a text that hardly occurs in a very long log can run into the statement's timeout.
- */
-export async function readNewestFirst(
-  tx: Reader,
-  { before, filter, limit }: { before: EntryPlace | null; filter: AuditFilter; limit: number },
-): Promise<EntryRow[]> {
-  const { epoch: newest } = await readHead(tx);
-  const byTime = await isNarrow(tx, filter);
-  const terms = filterTerms(filter);
-  const rows: EntryRow[] = [];
-  let end = before?.seq ?? Number.MAX_SAFE_INTEGER;
-  for (let epoch = Math.min(before?.epoch ?? newest, newest); epoch >= 1 && rows.length < limit; epoch--) {
-    const range = { epoch, from: 0, end, terms, limit: limit - rows.length };
-    rows.push(...(await readRange(tx, range, { order: 'desc', byTime })));
-    end = Number.MAX_SAFE_INTEGER;
-  }
-  return rows;
+/** Which entries to read: of the ranges of an epoch, at most so many of each from its end in this order. */
+export interface EntryRanges {
+  readonly epoch: number;
+  /** In the order of reading; none overlap. */
+  readonly ranges: readonly SeqRange[];
+  readonly order: 'asc' | 'desc';
+  readonly terms: readonly Term[];
+  readonly limitEach: number;
 }
 
-/** Returns the entries of a range in the order of the log. */
-export function readOldestFirst(tx: Reader, range: EntryRange): Promise<EntryRow[]> {
-  return readRange(tx, range, { order: 'asc', byTime: false });
+/** Returns the entries of some ranges that fit every term, in order. */
+export async function readRanges(
+  tx: Reader,
+  { epoch, ranges, order, terms, limitEach }: EntryRanges,
+): Promise<EntryRow[]> {
+  // The limit makes the planner go to the primary key once a range.
+  const rows = await tx.query<StoredRow>(
+    `select found.epoch, found.seq, found.entry, found.leaf
+       from unnest($2::bigint[], $3::bigint[]) as range (low, high), lateral (
+         select epoch, seq, entry, leaf from log_entries
+          where ${['epoch = $1', 'seq >= low', 'seq < high', ...termConditions(terms, 5)].join(' and ')}
+          order by seq ${order} limit $4
+       ) as found`,
+    [
+      epoch,
+      ranges.map(({ low }) => low),
+      ranges.map(({ high }) => high),
+      limitEach,
+      ...terms.map(({ value }) => value),
+    ],
+  );
+  const sign = order === 'asc' ? 1 : -1;
+  return rows.map(rowOf).toSorted((a, b) => sign * (a.seq - b.seq));
 }
 
 /** Returns the entries whose events have these UUIDs. */
@@ -139,9 +113,10 @@ export function eventOf(row: EntryRow): AuditEvent {
     ts: new Date(event.ts),
     action: event.action,
     outcome,
-    actor: { type, id, ip, ua, user: type === 'user' && id !== null ? { id } : null },
-    resource: event.resource,
+    actor: { type, id, ip: textOf(ip), ua: textOf(ua), user: type === 'user' && id !== null ? { id } : null },
+    resource: { ...event.resource, name: textOf(event.resource.name) },
     context: event.context,
+    erased: [],
     sessionId: event.session_id,
     requestId: event.request_id,
     entry: row.entry,
@@ -150,55 +125,14 @@ export function eventOf(row: EntryRow): AuditEvent {
 }
 
 type StoredRow = Omit<EntryRow, 'seq'> & { readonly seq: string };
-type FilterName = keyof AuditFilter;
-
-/** What the fields compare with; `?` stands for the value. */
-const TERMS: Readonly<Record<FilterName, string>> = {
-  actorId: 'actor_id = ?',
-  action: 'action = ?',
-  resourceType: 'resource_type = ?',
-  resourceId: 'resource_id = ?',
-  outcome: 'outcome = ?',
-  from: 'ts >= ?',
-  to: 'ts < ?',
-  // No pattern, so nothing in the text has a meaning of its own.
-  text: 'position(lower(?) in lower(entry)) > 0',
-};
-
-function namesIn(filter: AuditFilter): FilterName[] {
-  const names = Object.keys(TERMS) as FilterName[];
-  return names.filter((name) => filter[name] != null);
+/** What is sealed and was not opened is shown as unknown. */
+function textOf(value: PersonalText): string | null {
+  return typeof value === 'string' ? value : null;
 }
 
-/** Entries of a window that are worth sorting by seq. */
-const NARROW_WINDOW = 20_000;
-
-async function isNarrow(tx: Reader, filter: AuditFilter): Promise<boolean> {
-  if (filter.from == null && filter.to == null) return false;
-  const [row] = await tx.query<{ size: number }>(
-    'select count(*)::integer as size from (select from log_entries where ts >= $1 and ts < $2 limit $3) as entries',
-    [filter.from ?? '-infinity', filter.to ?? 'infinity', NARROW_WINDOW + 1],
-  );
-  return (row?.size ?? 0) <= NARROW_WINDOW;
-}
-
-async function readRange(
-  tx: Reader,
-  { epoch, from, end, terms, limit }: EntryRange,
-  { order, byTime }: { order: 'asc' | 'desc'; byTime: boolean },
-): Promise<EntryRow[]> {
-  const conditions = terms.map(({ sql }, index) => sql.replace('?', `$${index + 5}`));
-  const window = conditions.filter((condition) => condition.startsWith('ts '));
-  // The offset keeps the planner from reading the log backwards all the same, since it takes times for evenly spread.
-  const source = byTime
-    ? `(select * from log_entries where ${window.join(' and ')} offset 0) as entries`
-    : 'log_entries';
-  const rows = await tx.query<StoredRow>(
-    `select epoch, seq, entry, leaf from ${source}
-      where ${['epoch = $1', 'seq >= $2', 'seq < $3', ...conditions].join(' and ')} order by seq ${order} limit $4`,
-    [epoch, from, end, limit, ...terms.map(({ value }) => value)],
-  );
-  return rows.map(rowOf);
+/** The conditions of terms whose values stand from this parameter on. */
+function termConditions(terms: readonly Term[], first: number): string[] {
+  return terms.map(({ sql }, index) => sql.replace('?', `$${first + index}`));
 }
 
 function rowOf(row: StoredRow): EntryRow {

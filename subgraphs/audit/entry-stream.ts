@@ -1,37 +1,62 @@
 import { inTenantAudit } from '#kit/database.ts';
+import { proofsFor, readSealedHead, type LeafProof, type SealedHead } from '#kit/log-proofs.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { readOldestFirst, type EntryRow, type LogHead, type Term } from './entries.ts';
+import type { EntryPlace, EntryRow, LogHead, Reader } from './entries.ts';
+import { searchEntries, type EntrySearch, type FoundEntries } from './search.ts';
+import type { EntryQuery } from './search-terms.ts';
+
+/** An entry with its proof; null where nothing that was signed when the stream began covers it. */
+export interface ProvenEntry {
+  readonly row: EntryRow;
+  readonly proof: LeafProof | null;
+}
 
 /** Entries read in one transaction; the next are read when the caller has taken these. */
 const PAGE_SIZE = 500;
-/** Entries looked at by one statement, so that it ends in time however few of them fit. */
-const STRIDE = 50_000;
 
 /**
- * Yields the entries that fit every term, oldest first and through all epochs, up to where the log ended at `head`. No
+ * Yields the entries that a query finds, oldest first and through all epochs, up to where the log ended at `head`. No
  * transaction is open while the caller has the turn.
  */
-export async function* streamEntries(
-  ctx: RequestContext,
-  head: LogHead,
-  terms: readonly Term[],
-): AsyncGenerator<EntryRow> {
-  for (let epoch = 1; epoch <= head.epoch; epoch++) {
-    const end = epoch === head.epoch ? head.size : await sizeOf(ctx, epoch);
-    let from = 0;
-    while (from < end) {
-      const range = { epoch, from, end: Math.min(from + STRIDE, end), terms, limit: PAGE_SIZE };
-      const page = await inTenantAudit(ctx, (tx) => readOldestFirst(tx, range));
-      yield* page;
-      from = page.length < PAGE_SIZE ? range.end : (page.at(-1)?.seq ?? range.end) + 1;
-    }
-  }
+export async function* streamEntries(ctx: RequestContext, head: LogHead, query: EntryQuery): AsyncGenerator<EntryRow> {
+  for await (const rows of pagesOf(ctx, { head, query, read: async (_, found) => found })) yield* rows;
 }
 
-/** An earlier epoch has no head any more, and grows no more either. */
-async function sizeOf(ctx: RequestContext, epoch: number): Promise<number> {
-  const [row] = await inTenantAudit(ctx, (tx) =>
-    tx.query<{ size: string | null }>('select max(seq) + 1 as size from log_entries where epoch = $1', [epoch]),
-  );
-  return Number(row?.size ?? 0);
+/**
+ * Yields the same entries in pages with their proofs, all of an epoch against one checkpoint: the newest when the stream
+ * came to the epoch.
+ */
+export async function* streamProven(
+  ctx: RequestContext,
+  head: LogHead,
+  query: EntryQuery,
+): AsyncGenerator<readonly ProvenEntry[]> {
+  const heads = new Map<number, SealedHead | null>();
+  const read = async (tx: Reader, rows: readonly EntryRow[]): Promise<ProvenEntry[]> => {
+    for (const { epoch } of rows) if (!heads.has(epoch)) heads.set(epoch, await readSealedHead(tx, epoch));
+    const proofs = await proofsFor(tx, rows, heads);
+    return rows.map((row, index) => ({ row, proof: proofs[index] ?? null }));
+  };
+  yield* pagesOf(ctx, { head, query, read });
+}
+
+async function* pagesOf<T>(
+  ctx: RequestContext,
+  {
+    head,
+    query,
+    read,
+  }: { head: LogHead; query: EntryQuery; read: (tx: Reader, rows: readonly EntryRow[]) => Promise<T> },
+): AsyncGenerator<T> {
+  const until: EntryPlace = { epoch: head.epoch, seq: head.size };
+  let behind: EntryPlace | null = null;
+  do {
+    const search: EntrySearch = { query, order: 'asc', behind, until, limit: PAGE_SIZE };
+    const { rows, stoppedAt, page }: FoundEntries & { page: T } = await inTenantAudit(ctx, async (tx) => {
+      const found = await searchEntries(tx, search);
+      return { ...found, page: await read(tx, found.rows) };
+    });
+    yield page;
+    behind = stoppedAt ?? (rows.length < PAGE_SIZE ? null : (rows.at(-1) ?? null));
+  } while (behind !== null);
 }

@@ -21,7 +21,7 @@ export async function requestEvidence(ctx: RequestContext, input: RequestEvidenc
   if (!(input.from < input.to)) fail('BAD_USER_INPUT', 'the window is empty', { hint: '"to" must lie behind "from".' });
   await requireRoom(ctx);
   const id = mintId('evd');
-  await recordAudit(ctx, {
+  const asked = await recordAudit(ctx, {
     action: 'evidence.request',
     resource: { type: 'evidence_pack', id, name: null },
     context: {
@@ -33,9 +33,18 @@ export async function requestEvidence(ctx: RequestContext, input: RequestEvidenc
   });
   return inTenantAudit(ctx, async (tx) => {
     const [row] = await tx.query<PackRow>(
-      `insert into evidence_packs (id, kind, subject_id, window_from, window_to, requested_by, requested_at)
-       values ($1, $2, $3, $4, $5, $6, $7) returning ${COLUMNS}`,
-      [uuidOf('evd', id), input.kind, subject, input.from, input.to, ctx.tenant.actor.id, ctx.clock()],
+      `insert into evidence_packs (id, request_event, kind, subject_id, window_from, window_to, requested_by, requested_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8) returning ${COLUMNS}`,
+      [
+        uuidOf('evd', id),
+        uuidOf('aud', asked.id),
+        input.kind,
+        subject,
+        input.from,
+        input.to,
+        ctx.tenant.actor.id,
+        ctx.clock(),
+      ],
     );
     return row === undefined ? fail('INTERNAL_SERVER_ERROR', 'the insert returned no row') : packOf(ctx, row);
   });

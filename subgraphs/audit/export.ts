@@ -2,10 +2,20 @@ import { stringify } from 'csv-stringify';
 import { pipeline, Readable } from 'node:stream';
 import { inTenantAudit } from '#kit/database.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { entryOf, filterTerms, readHead, type EntryRow } from './entries.ts';
-import { streamEntries } from './entry-stream.ts';
+import { canonicalJson, type JsonValue } from '#schema/canonical-json.ts';
+import { entryOf, readHead } from './entries.ts';
+import { streamProven, type ProvenEntry } from './entry-stream.ts';
 import type { AuditFilter } from './inputs.ts';
+import { openEntries, type OpenedEntry } from './personal-values.ts';
+import { proofFile } from './proof.ts';
+import { entryQuery } from './search-terms.ts';
 import { recordReading } from './service.ts';
+
+/** What an export holds beside what was hashed. */
+export interface ExportOptions {
+  /** Personal values are readable too, as far as their keys exist. */
+  readonly personal?: boolean;
+}
 
 const CSV_COLUMNS = [
   'epoch',
@@ -25,49 +35,95 @@ const CSV_COLUMNS = [
   'session_id',
   'request_id',
   'leaf',
+  'tlog_proof',
 ] as const;
 
 /**
- * Returns the entries that fit the filter, oldest first, as one JSON object a line: `entry` byte for byte as hashed, and
- * `leaf` in hex. The export ends where the log ended when it began, however long it takes. No transaction stays open
- * while the caller reads; a fault on the way breaks the stream off.
+ * Returns the entries that fit the filter, oldest first, one RFC 8785 object a line (docs/formats.md, exports): `entry`
+ * byte for byte as hashed, its leaf, and its proof against the checkpoint that stands before the first line of its epoch.
+ * A line that no checkpoint covers yet has no proof. The export ends where the log ended when it began, however long it
+ * takes. No transaction stays open while the caller reads; a fault on the way breaks the stream off.
  */
-export async function exportNdjson(ctx: RequestContext, filter: AuditFilter): Promise<Readable> {
+export async function exportNdjson(
+  ctx: RequestContext,
+  filter: AuditFilter,
+  { personal = false }: ExportOptions = {},
+): Promise<Readable> {
   await recordReading(ctx, 'export_ndjson', filter);
   const head = await inTenantAudit(ctx, readHead);
-  return Readable.from(
-    mapped(
-      streamEntries(ctx, head, filterTerms(filter)),
-      (row) => `{"entry":${row.entry},"leaf":"${row.leaf.toString('hex')}"}\n`,
-    ),
-  );
+  const lines = async function* (): AsyncGenerator<string> {
+    const announced = new Set<number>();
+    for await (const page of streamProven(ctx, head, entryQuery([filter]))) {
+      const opened = personal ? await openPage(ctx, page) : [];
+      for (const [index, { row, proof }] of page.entries()) {
+        if (proof !== null && !announced.has(row.epoch)) {
+          announced.add(row.epoch);
+          yield `${canonicalJson({ checkpoint: proof.head.note, epoch: row.epoch })}\n`;
+        }
+        yield lineOf({ row, proof }, opened[index]);
+      }
+    }
+  };
+  return Readable.from(lines());
 }
 
 /**
- * Returns the same entries as CSV (RFC 4180, UTF-8, with a header, times in ISO 8601); a cell that a spreadsheet would
- * run as a formula begins with an apostrophe.
+ * Returns the same entries as CSV (RFC 4180, UTF-8, with a header, times in ISO 8601), each with its proof as a file of its
+ * own (C2SP tlog-proof) in the last column, empty where no checkpoint covers the entry yet. A cell that a spreadsheet
+ * would run as a formula begins with an apostrophe.
  */
-export async function exportCsv(ctx: RequestContext, filter: AuditFilter): Promise<Readable> {
+export async function exportCsv(
+  ctx: RequestContext,
+  filter: AuditFilter,
+  { personal = false }: ExportOptions = {},
+): Promise<Readable> {
   await recordReading(ctx, 'export_csv', filter);
   const head = await inTenantAudit(ctx, readHead);
-  const rows = Readable.from(mapped(streamEntries(ctx, head, filterTerms(filter)), csvRecord));
+  const records = async function* (): AsyncGenerator<CsvRecord> {
+    for await (const page of streamProven(ctx, head, entryQuery([filter]))) {
+      const opened = personal ? await openPage(ctx, page) : [];
+      for (const [index, entry] of page.entries()) yield csvRecord(entry, opened[index]);
+    }
+  };
   const csv = stringify({
     header: true,
     columns: [...CSV_COLUMNS],
     escape_formulas: true,
     record_delimiter: 'windows',
+    // By itself it quotes its own line breaks alone.
+    quoted_match: /[\r\n]/,
   });
   // A fault of either side destroys the other, and whoever reads is told.
-  return pipeline(rows, csv, () => undefined);
+  return pipeline(Readable.from(records()), csv, () => undefined);
 }
 
-async function* mapped<T>(rows: AsyncIterable<EntryRow>, map: (row: EntryRow) => T): AsyncGenerator<T> {
-  for await (const row of rows) yield map(row);
+function openPage(ctx: RequestContext, page: readonly ProvenEntry[]): Promise<OpenedEntry[]> {
+  return openEntries(
+    ctx,
+    page.map(({ row }) => row),
+  );
 }
 
-function csvRecord(row: EntryRow): Record<(typeof CSV_COLUMNS)[number], string | number | null> {
+/** The keys stand in the order of RFC 8785, and each part is in its form. */
+function lineOf({ row, proof }: ProvenEntry, opened: OpenedEntry | undefined): string {
+  const hashes = proof === null ? 'null' : JSON.stringify(proof.hashes.map((hash) => hash.toString('hex')));
+  const readable = opened === undefined ? '' : `,"opened":${canonicalJson(toJson(opened))}`;
+  return (
+    `{"entry":${row.entry},"epoch":${row.epoch},"leaf":"${row.leaf.toString('hex')}"${readable},` +
+    `"proof":${hashes},"tree_size":${proof?.head.size ?? null}}\n`
+  );
+}
+
+/** What is readable of an event beyond its entry. */
+function toJson({ event: { actor, resource, context, erased } }: OpenedEntry): JsonValue {
+  return { actor: { ip: actor.ip, ua: actor.ua }, context, erased: [...erased], resource: { name: resource.name } };
+}
+
+type CsvRecord = Record<(typeof CSV_COLUMNS)[number], string | number | null>;
+
+function csvRecord({ row, proof }: ProvenEntry, opened: OpenedEntry | undefined): CsvRecord {
   const { outcome, event } = entryOf(row);
-  const { actor, resource } = event;
+  const { actor, resource, context } = opened?.event ?? event;
   return {
     epoch: row.epoch,
     seq: row.seq,
@@ -75,16 +131,22 @@ function csvRecord(row: EntryRow): Record<(typeof CSV_COLUMNS)[number], string |
     id: event.id,
     action: event.action,
     outcome,
-    actor_type: actor.type,
-    actor_id: actor.id,
-    actor_ip: actor.ip,
-    actor_ua: actor.ua,
-    resource_type: resource.type,
-    resource_id: resource.id,
-    resource_name: resource.name,
-    context: JSON.stringify(event.context),
+    actor_type: event.actor.type,
+    actor_id: event.actor.id,
+    actor_ip: cellOf(actor.ip),
+    actor_ua: cellOf(actor.ua),
+    resource_type: event.resource.type,
+    resource_id: event.resource.id,
+    resource_name: cellOf(resource.name),
+    context: canonicalJson(context),
     session_id: event.session_id,
     request_id: event.request_id,
     leaf: row.leaf.toString('hex'),
+    tlog_proof: proof === null ? null : proofFile(row, proof),
   };
+}
+
+/** A sealed value stays what was hashed. */
+function cellOf(value: JsonValue): string | null {
+  return value === null || typeof value === 'string' ? value : canonicalJson(value);
 }

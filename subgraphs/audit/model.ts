@@ -117,6 +117,11 @@ export class AuditEvent {
   )
   context!: Readonly<Record<string, JsonValue>>;
 
+  @Field(() => [String], {
+    description: 'Where values stood that nobody can read any more, such as `actor.ip`: their person was erased.',
+  })
+  erased!: readonly string[];
+
   @Field(() => String, { nullable: true })
   sessionId!: string | null;
 

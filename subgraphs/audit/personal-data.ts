@@ -1,9 +1,15 @@
-import { inTenantAudit } from '#kit/database.ts';
-import type { DataSubject, PersonalDataSet } from '#kit/personal-data.ts';
+import { inTenantAudit, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
+import type { DataSubject, ErasedStore, PersonalDataSet } from '#kit/personal-data.ts';
+import { openEvents } from '#kit/personal-values.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { idOf, uuidOf } from '#schema/ids.ts';
-import { entryOf, mentionTerm, readHead, type EntryRow } from './entries.ts';
+import type { OpenedEvent } from '#schema/sealed-event.ts';
+import { TENANT_SUBJECT } from '#kit/data-keys.ts';
+import { entryOf, readHead, type EntryPlace, type EntryRow } from './entries.ts';
 import { streamEntries } from './entry-stream.ts';
+import { searchSealed } from './personal-search.ts';
+import type { FoundEntries } from './search.ts';
+import { mentionQuery } from './search-terms.ts';
 
 type PersonalRow = PersonalDataSet['rows'][number];
 
@@ -14,17 +20,103 @@ type PersonalRow = PersonalDataSet['rows'][number];
  */
 export async function collectPersonalData(ctx: RequestContext, subject: DataSubject): Promise<PersonalDataSet[]> {
   const head = await inTenantAudit(ctx, readHead);
-  const names = [subject.userId, subject.email].filter((name) => name !== null).map((name) => JSON.stringify(name));
-  const events: PersonalRow[] = [];
-  for await (const row of streamEntries(ctx, head, [mentionTerm(names)])) events.push(eventRow(row, subject));
+  const names = [subject.userId, subject.email].filter((name) => name !== null);
+  const mayOpen = await keysAbout(ctx, subject);
+  const found = new Map<string, PersonalRow>();
+  for await (const rows of inPages(streamEntries(ctx, head, mentionQuery(names)))) {
+    await addRows(ctx, { rows, subject, mayOpen, found });
+  }
+  if (subject.email !== null) {
+    for await (const rows of sealedMentions(ctx, subject.email)) await addRows(ctx, { rows, subject, mayOpen, found });
+  }
   return [
-    { store: 'audit.auditEvents', rows: events },
+    { store: 'audit.auditEvents', rows: [...found.values()] },
     { store: 'audit.evidencePacks', rows: await packsAbout(ctx, subject) },
   ];
 }
 
-function eventRow(row: EntryRow, { userId }: DataSubject): PersonalRow {
-  const { outcome, event } = entryOf(row);
+/**
+ * Removes the evidence packs that are about an erased person, and withdraws those that may name her: they can be asked
+ * for anew. The log itself stays; its key is gone.
+ */
+export async function erasePersonalData(
+  ctx: RequestContext,
+  _tx: TenantTransaction,
+  { userId }: DataSubject,
+): Promise<readonly ErasedStore[]> {
+  const rows = await inTenantAudit(ctx, async (tx) => {
+    const withdrawn = await tx.query<{ id: string }>(
+      `update evidence_packs set state = 'failed', size_bytes = null, sha256 = null, failure = $2
+        where state = 'ready' and (subject_id = $1 or kind = 'soc2') returning id`,
+      [uuidOf('usr', userId), WITHDRAWN],
+    );
+    await tx.query('delete from evidence_chunks where pack_id = any ($1::uuid[])', [withdrawn.map(({ id }) => id)]);
+    return withdrawn;
+  });
+  return [{ store: 'audit.evidencePacks', rows: rows.length }];
+}
+
+const WITHDRAWN = 'It was withdrawn, since a person whom it may name was erased. Ask for it again.';
+const PAGE_SIZE = 500;
+
+/** Her own key and that of nobody in particular; what is sealed under another's is about somebody else. */
+async function keysAbout(ctx: RequestContext, { userId }: DataSubject): Promise<(kid: string) => boolean> {
+  const rows = await inTenantOnce(ctx, (tx) =>
+    tx.query<{ kid: string }>('select kid from subject_keys where subject = any ($1::uuid[])', [
+      [uuidOf('usr', userId), TENANT_SUBJECT],
+    ]),
+  );
+  const kids = new Set(rows.map(({ kid }) => kid));
+  return (kid) => kids.has(kid);
+}
+
+interface FoundRows {
+  readonly rows: readonly EntryRow[];
+  readonly subject: DataSubject;
+  readonly mayOpen: (kid: string) => boolean;
+  readonly found: Map<string, PersonalRow>;
+}
+
+async function addRows(ctx: RequestContext, { rows, subject, mayOpen, found }: FoundRows): Promise<void> {
+  const entries = rows.map(entryOf);
+  const opened = await openEvents(
+    ctx,
+    entries.map(({ event }) => event),
+    mayOpen,
+  );
+  for (const [index, event] of opened.entries()) {
+    const outcome = entries[index]?.outcome ?? null;
+    found.set(event.id, eventRow({ event, outcome }, subject));
+  }
+}
+
+/** Entries that name her address in a sealed value, such as a sign-in before her account was known. */
+async function* sealedMentions(ctx: RequestContext, email: string): AsyncGenerator<readonly EntryRow[]> {
+  for (let behind: EntryPlace | null = null; ;) {
+    const search = { text: email, terms: [], order: 'asc', behind, limit: PAGE_SIZE } as const;
+    const { rows, stoppedAt }: FoundEntries = await searchSealed(ctx, search);
+    yield rows;
+    const last = rows.at(-1);
+    if (stoppedAt === null && rows.length < PAGE_SIZE) return;
+    behind = stoppedAt ?? (last === undefined ? null : { epoch: last.epoch, seq: last.seq });
+  }
+}
+
+async function* inPages(rows: AsyncIterable<EntryRow>): AsyncGenerator<readonly EntryRow[]> {
+  let page: EntryRow[] = [];
+  for await (const row of rows) {
+    page.push(row);
+    if (page.length < PAGE_SIZE) continue;
+    yield page;
+    page = [];
+  }
+  yield page;
+}
+
+function eventRow(
+  { event, outcome }: { readonly event: OpenedEvent; readonly outcome: string | null },
+  { userId }: DataSubject,
+): PersonalRow {
   const isActor = event.actor.id === userId;
   return {
     id: event.id,

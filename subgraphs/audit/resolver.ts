@@ -1,8 +1,7 @@
 import { Arg, Args, Ctx, Directive, FieldResolver, ID, Query, Resolver, Root } from 'type-graphql';
-import { ConnectionArgs } from '#kit/connection.ts';
 import { loaderOf } from '#kit/define-subgraph.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { AuditFilter } from './inputs.ts';
+import { AuditEventArgs } from './inputs.ts';
 import { AuditEvent, AuditEventConnection, AuditLog, InclusionProof } from './model.ts';
 import { findProofs } from './proof.ts';
 import { findEvents, findLog, listEvents } from './service.ts';
@@ -11,16 +10,15 @@ import { findEvents, findLog, listEvents } from './service.ts';
 @Resolver(() => AuditEvent)
 export class AuditEventResolver {
   @Query(() => AuditEventConnection, {
-    description: 'The audit log of the tenant, newest first. Reading it is recorded in it.',
+    description:
+      'The audit log of the tenant, newest first. Reading it is recorded in it. A page can be short, or empty, while `pageInfo` says that there is more: one request looks at so much of the log, and the next goes on from the cursor.',
   })
-  @Directive('@listSize(slicingArguments: ["first"], sizedFields: ["edges"], requireOneSlicingArgument: false)')
+  @Directive(
+    '@listSize(assumedSize: 20, slicingArguments: ["first", "last"], sizedFields: ["edges"], requireOneSlicingArgument: false)',
+  )
   @Directive('@permission(scope: "audit:read")')
-  async auditEvents(
-    @Ctx() ctx: RequestContext,
-    @Args(() => ConnectionArgs) args: ConnectionArgs,
-    @Arg('filter', () => AuditFilter, { nullable: true }) filter?: AuditFilter | null,
-  ) {
-    return listEvents(ctx, args, filter ?? {});
+  async auditEvents(@Ctx() ctx: RequestContext, @Args(() => AuditEventArgs) args: AuditEventArgs) {
+    return listEvents(ctx, args);
   }
 
   @Query(() => AuditEvent, {

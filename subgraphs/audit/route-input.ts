@@ -2,31 +2,39 @@ import { validateSync } from 'class-validator';
 import type { ConnectionArgs } from '#kit/connection.ts';
 import { mediaTypeOf } from '#kit/route-body.ts';
 import type { RouteRequest } from '#kit/route.ts';
-import { OUTCOMES } from '#schema/audit-event.ts';
+import { OUTCOMES, type AuditOutcome } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
 import { RequestEvidenceInput, EvidenceKindEnum } from './evidence-pack.ts';
 import { AuditFilter } from './inputs.ts';
 
-const FILTER_TEXTS = ['actorId', 'action', 'resourceType', 'resourceId', 'text'] as const;
-const FILTER_NAMES: readonly string[] = [...FILTER_TEXTS, 'outcome', 'from', 'to'];
+const FILTER_LISTS = ['actorId', 'action', 'resourceType', 'resourceId'] as const;
+const FILTER_NAMES: readonly string[] = [...FILTER_LISTS, 'outcome', 'text', 'from', 'to'];
+/** Parameters that may come several times: one of their values must fit. */
+const REPEATED: ReadonlySet<string> = new Set([...FILTER_LISTS, 'outcome']);
 const EVIDENCE_NAMES: readonly string[] = ['kind', 'from', 'to', 'subject'];
 const DEFAULT_PAGE_SIZE = 20;
 /** RFC 3339: a day, or a time with its zone, so that no server's own zone has a say. */
 const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/;
 
 /**
- * Returns the filter of a query string, under the names and rules of the graph; an unknown or repeated parameter is
- * BAD_USER_INPUT, since a filter that is passed over would show more than was asked for.
+ * Returns the filter of a query string, under the names and rules of the graph; what is a list there is a parameter that
+ * is repeated here. Any other that is repeated, or unknown, is BAD_USER_INPUT, since a filter that is passed over would
+ * show more than was asked for.
  */
 export function filterOf({ query }: RouteRequest): AuditFilter {
-  const texts = textsOf(query, FILTER_NAMES);
+  const lists = listsOf(query);
   const filter = new AuditFilter();
-  for (const name of FILTER_TEXTS) {
-    if (texts[name] !== undefined) filter[name] = texts[name];
+  for (const name of FILTER_LISTS) {
+    const values = lists.get(name);
+    if (values !== undefined) filter[name] = values;
   }
-  const { outcome, from, to } = texts;
-  if (outcome !== undefined)
-    filter.outcome = OUTCOMES.find((known) => known === outcome) ?? refuse(`"outcome" takes ${OUTCOMES.join(', ')}.`);
+  const outcomes = lists.get('outcome');
+  if (outcomes !== undefined) filter.outcome = outcomes.map(outcomeOf);
+  const { text, from, to } = textsOf(
+    Object.fromEntries(Object.entries(query).filter(([name]) => !REPEATED.has(name))),
+    FILTER_NAMES,
+  );
+  if (text !== undefined) filter.text = text;
   if (from !== undefined) filter.from = timeOf('from', from);
   if (to !== undefined) filter.to = timeOf('to', to);
   return requireValid(filter);
@@ -52,6 +60,19 @@ export function evidenceInputOf(req: RouteRequest): RequestEvidenceInput {
   input.to = timeOf('to', to ?? '');
   if (subject !== undefined) input.subject = subject;
   return requireValid(input);
+}
+
+function listsOf(query: RouteRequest['query']): Map<string, string[]> {
+  const lists = new Map<string, string[]>();
+  for (const [name, value] of Object.entries(query)) {
+    if (!REPEATED.has(name) || value === undefined) continue;
+    lists.set(name, Array.isArray(value) ? value : [value]);
+  }
+  return lists;
+}
+
+function outcomeOf(text: string): AuditOutcome {
+  return OUTCOMES.find((known) => known === text) ?? refuse(`"outcome" takes ${OUTCOMES.join(', ')}.`);
 }
 
 /** Values are copied by known names alone, so that no name of a prototype can come along. */

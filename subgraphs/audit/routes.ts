@@ -2,7 +2,8 @@ import { authorize } from '#kit/authorize.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import type { Route, RouteRequest, RouteResponse } from '#kit/route.ts';
 import { fail } from '#schema/errors.ts';
-import { exportCsv, exportNdjson } from './export.ts';
+import { exportCsv, exportNdjson, type ExportOptions } from './export.ts';
+import type { AuditFilter } from './inputs.ts';
 import { findCheckpoint, findProofs } from './proof.ts';
 import { filterOf } from './route-input.ts';
 import { recordReading } from './service.ts';
@@ -17,17 +18,28 @@ export const auditRoutes: readonly Route[] = [
 
 async function getNdjson(ctx: RequestContext, req: RouteRequest): Promise<RouteResponse> {
   authorize(ctx, 'audit:read');
+  const { filter, options } = exportOf(req);
   return {
     status: 200,
     headers: download('application/x-ndjson', 'audit-events.ndjson'),
-    body: await exportNdjson(ctx, filterOf(req)),
+    body: await exportNdjson(ctx, filter, options),
   };
 }
 
 async function getCsv(ctx: RequestContext, req: RouteRequest): Promise<RouteResponse> {
   authorize(ctx, 'audit:read');
   const headers = download('text/csv; charset=utf-8; header=present', 'audit-events.csv');
-  return { status: 200, headers, body: await exportCsv(ctx, filterOf(req)) };
+  const { filter, options } = exportOf(req);
+  return { status: 200, headers, body: await exportCsv(ctx, filter, options) };
+}
+
+/** The filter of an export, and whether `personal=include` asks for what is sealed to be readable. */
+function exportOf(req: RouteRequest): { filter: AuditFilter; options: ExportOptions } {
+  const { personal, ...query } = req.query;
+  if (personal !== undefined && personal !== 'include') {
+    fail('BAD_USER_INPUT', 'a parameter is refused', { hint: '"personal" takes include.' });
+  }
+  return { filter: filterOf({ ...req, query }), options: { personal: personal === 'include' } };
 }
 
 /** The file carries the entry, so getting it is a reading of the log; in the graph the event's own query is. */

@@ -1,7 +1,7 @@
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { usageImport } from './commands.ts';
 import { Invoice, InvoiceLine } from './model.ts';
-import { collectPersonalData } from './personal-data.ts';
+import { collectPersonalData, erasePersonalData } from './personal-data.ts';
 import { InvoiceResolver, UsageResolver } from './resolver.ts';
 import { invoicePdfRoute, usageRoute } from './routes.ts';
 import { findInvoices } from './service.ts';
@@ -13,6 +13,6 @@ export const billing = defineSubgraph({
   entities: [Invoice, InvoiceLine],
   references: { Invoice: findInvoices },
   routes: [usageRoute, invoicePdfRoute],
-  personalData: { collect: collectPersonalData },
+  personalData: { collect: collectPersonalData, erase: erasePersonalData },
   commands: [usageImport],
 });

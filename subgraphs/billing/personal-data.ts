@@ -1,5 +1,5 @@
-import { inTenant } from '#kit/database.ts';
-import type { DataSubject, PersonalDataSet } from '#kit/personal-data.ts';
+import { inTenant, type TenantTransaction } from '#kit/database.ts';
+import type { DataSubject, ErasedStore, PersonalDataSet } from '#kit/personal-data.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { idOf, uuidOf } from '#schema/ids.ts';
 
@@ -34,4 +34,17 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
       })),
     },
   ];
+}
+
+/** Takes a person and what the reporter said beside the figures out of usage events; what was consumed stays, for rating. */
+export async function erasePersonalData(
+  _ctx: RequestContext,
+  tx: TenantTransaction,
+  { userId }: DataSubject,
+): Promise<readonly ErasedStore[]> {
+  const rows = await tx.query(
+    `update usage_events set user_id = null, metadata = '{}' where user_id = $1 returning id`,
+    [uuidOf('usr', userId)],
+  );
+  return [{ store: 'billing.usageEvents', rows: rows.length }];
 }

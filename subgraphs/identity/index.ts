@@ -5,6 +5,7 @@ import { EmailDomain, IdentityConnection } from './connections/model.ts';
 import { IdentityConnectionResolver } from './connections/resolver.ts';
 import { Credential, Group, Role, User } from './model.ts';
 import { oidcRoutes } from './oidc/routes.ts';
+import { erasePerson } from './erasure.ts';
 import { collectPersonalData } from './personal-data.ts';
 import { GroupRoleResolver, ProvisionedUserResolver, ScimConnectionResolver } from './provisioning/resolver.ts';
 import { GroupResolver, UserResolver } from './resolver.ts';
@@ -64,7 +65,7 @@ export const identity = defineSubgraph({
   ],
   references: { User: findUsers, Group: findGroups },
   routes: [...scimRoutes, ...signInRoutes, ...samlRoutes, ...sessionRoutes, ...oidcRoutes, ...securityEventRoutes],
-  personalData: { collect: collectPersonalData },
+  personalData: { collect: collectPersonalData, erase: erasePerson },
   work: (platform) => {
     const works = [startDeliveries(platform), startUpkeep(platform)];
     return { stop: async () => void (await Promise.all(works.map((work) => work.stop()))) };

@@ -3,6 +3,7 @@ import { newestFirst, pageOf, pageRequest, type Connection, type ConnectionArgs 
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, uuidOrNull } from '#schema/ids.ts';
 import { deactivateUser as deactivate, reactivateUser as reactivate } from './revocation/deactivation.ts';
@@ -91,12 +92,13 @@ export async function createUser(ctx: RequestContext, input: CreateUserInput): P
   });
 }
 
-/** Ends all access of a person; again is no error and writes nothing. */
+/** Ends all access of a person; again is no error. */
 export async function deactivateUser(ctx: RequestContext, id: string): Promise<User> {
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
     const ended = await deactivate(tx, uuidOf('usr', id), ctx.clock());
-    if (ended !== null)
+    if (ended === null) await appendUnchanged(tx, ctx, 'user.deactivate');
+    else
       await auditUser(tx, ctx, {
         action: 'user.deactivate',
         id,
@@ -112,8 +114,9 @@ export async function reactivateUser(ctx: RequestContext, id: string): Promise<U
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
     await requireNotEndedByClient(tx, uuidOf('usr', id));
-    if (await reactivate(tx, uuidOf('usr', id), ctx.clock()))
-      await auditUser(tx, ctx, { action: 'user.reactivate', id, name: user.displayName });
+    const changed = await reactivate(tx, uuidOf('usr', id), ctx.clock());
+    if (changed) await auditUser(tx, ctx, { action: 'user.reactivate', id, name: user.displayName });
+    else await appendUnchanged(tx, ctx, 'user.reactivate');
     return requireUser(tx, id);
   });
 }

@@ -17,9 +17,14 @@ export function auditActions(supergraphSdl: string): AuditAction[] {
   return actions.toSorted((left, right) => (left.action < right.action ? -1 : 1));
 }
 
+/** Returns the action that a field's @audit directive names; empty where it has none. */
+export function auditActionOf(field: FieldDefinitionNode): string {
+  return stringsOf(field, { directive: 'audit', argument: 'action' })[0] ?? '';
+}
+
 function actionOf(field: FieldDefinitionNode): AuditAction {
   return {
-    action: stringsOf(field, { directive: 'audit', argument: 'action' })[0] ?? '',
+    action: auditActionOf(field),
     mutation: field.name.value,
     controls: stringsOf(field, { directive: 'control', argument: 'ids' }),
   };

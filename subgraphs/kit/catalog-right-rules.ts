@@ -8,7 +8,12 @@ const CONTEXT_KEYS = 'tenon.context_keys';
 /** Names and checksums of files, no tenant's data: the worker shows them as evidence of change. */
 const MIGRATIONS_READER = 'tenon.migrations: tenon_worker (SELECT)';
 /** One number of the whole database, which every announced change counts up by one and by nothing else. */
-const CHANGE_COUNTER = ['tenon.change_counter: tenon_app (SELECT)', 'tenon.change_counter: tenon_app (UPDATE)'];
+const CHANGE_COUNTER = [
+  'tenon_app (SELECT)',
+  'tenon_app (UPDATE)',
+  'tenon_worker (SELECT)',
+  'tenon_worker (UPDATE)',
+].map((right) => `tenon.change_counter: ${right}`);
 const OPEN_OUTSIDE_APP: ReadonlySet<string> = new Set([MIGRATIONS_READER, ...CHANGE_COUNTER]);
 /** TRUNCATE ignores row security; the others touch rows or locks of all tenants, or let a table run foreign code. */
 const DANGEROUS_ON_TABLES: ReadonlySet<string> = new Set(['TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']);
@@ -44,7 +49,7 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
   {
     name: 'outside-app',
     requirement:
-      'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations, and the application counts changes.',
+      'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations, and both count changes.',
     breaches: (catalog) =>
       catalog.relations
         .filter(

@@ -12,12 +12,37 @@ export const WORKER_TABLES: readonly string[] = [
   'log_entries',
   'log_tiles',
   'log_refusals',
+  'log_search_blocks',
+  'log_search_words',
+  'log_displaced',
   'segments',
   'evidence_packs',
   'evidence_chunks',
+  'log_index_tokens',
+  'erasures',
+  'platform_events',
+  'platform_log',
+  'platform_ticks',
+  'platform_entries',
+  'platform_tiles',
+  'platform_heads',
+  'platform_anchors',
+  'anchor_sources',
+  'key_rotations',
+  'mutation_hours',
+  'mutation_totals',
+  'missing_events',
+  'mutation_notes',
   'security_event_receivers',
   'security_event_deliveries',
+  'audit_streams',
+  'archive_retention',
+  'archive_objects',
+  'archive_scans',
 ];
+
+/** Tables that the worker reads for all tenants in one statement, to do what they decide, and changes for none. */
+export const WORKER_READ_TABLES: readonly string[] = ['retention_policies', 'legal_holds'];
 
 /**
  * Tables of the cell in which the worker changes rows of one tenant at a time, under her context: before it stands the same
@@ -33,6 +58,12 @@ export const WORKER_TENANT_TABLES: readonly string[] = [
   'authorization_codes',
   'refresh_tokens',
   'sign_in_attempts',
+  'tenant_keys',
+  'subject_keys',
+  'users',
+  'document_shares',
+  'usage_events',
+  'revocations',
 ];
 
 /** It reads the keys that the application must not see; what it returns is the tenant that a signature names. */
@@ -94,7 +125,7 @@ export const TABLE_RULES: readonly CatalogRule[] = [
     requirement: "Every table that the worker reaches for all tenants walls it in under a tenant's context.",
     breaches: (catalog) =>
       openTables(catalog)
-        .filter(({ name }) => WORKER_TABLES.includes(name))
+        .filter(({ name }) => isOpenToWorker(name))
         .flatMap((table) => breach(!table.policies.some(isWorkerWall), table, 'has no whole policy worker_isolation.')),
   },
   {
@@ -190,8 +221,12 @@ function keepsTenant({ columns, references }: CatalogConstraint): boolean {
   return columns[0] === 'tenant_id' && references?.columns[0] === 'tenant_id';
 }
 
+function isOpenToWorker(name: string): boolean {
+  return WORKER_TABLES.includes(name) || WORKER_READ_TABLES.includes(name);
+}
+
 function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
-  const roles = WORKER_TABLES.includes(table.name) ? 'tenon_app,tenon_owner' : 'PUBLIC';
+  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_owner' : 'PUBLIC';
   const { name, permissive, command, using, check } = policy;
   const shape = name === 'tenant_isolation' && !permissive && command === 'ALL';
   return shape && policy.roles.join() === roles && using === WALL && check === WALL;

@@ -18,6 +18,15 @@ export interface CommandArguments {
   readonly lists: Readonly<Record<string, readonly string[] | undefined>>;
 }
 
+/** An option of a command. */
+export interface CommandOption {
+  readonly about: string;
+  readonly required?: boolean;
+  readonly repeatable?: boolean;
+  /** It takes no value; where it is given, its value reads `true`. */
+  readonly flag?: boolean;
+}
+
 /** A command of the `tenon` program. */
 export interface Command {
   /** One or two words, such as `tenant create`. */
@@ -25,9 +34,7 @@ export interface Command {
   readonly about: string;
   /** Positional arguments as the help shows them, such as `<slug>`; those in brackets may be left out. */
   readonly positionals?: readonly string[];
-  readonly options?: Readonly<
-    Record<string, { readonly about: string; readonly required?: boolean; readonly repeatable?: boolean }>
-  >;
+  readonly options?: Readonly<Record<string, CommandOption>>;
   /** Returns the exit code: 0 good, 1 a failed verdict, 2 cannot say or used wrongly. */
   readonly run: (surroundings: CommandSurroundings, args: CommandArguments) => Promise<0 | 1 | 2>;
 }
@@ -40,9 +47,9 @@ export class UsageError extends Error {
 /** Returns the checked arguments of a command; anything unknown or missing is a UsageError. */
 export function readArguments(command: Command, argv: readonly string[]): CommandArguments {
   const known = Object.fromEntries(
-    Object.entries(command.options ?? {}).map(([name, { repeatable = false }]) => [
+    Object.entries(command.options ?? {}).map(([name, { repeatable = false, flag = false }]) => [
       name,
-      { type: 'string' as const, multiple: repeatable },
+      { type: flag ? ('boolean' as const) : ('string' as const), multiple: repeatable },
     ]),
   );
   let parsed;

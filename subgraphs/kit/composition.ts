@@ -1,5 +1,7 @@
 import { composeServices } from '@theguild/federation-composition';
 import { Kind, parse, type ObjectTypeDefinitionNode, type ObjectTypeExtensionNode } from 'graphql';
+import { findAction } from '#schema/audit-actions/index.ts';
+import { auditActionOf } from './audit-actions.ts';
 import type { Subgraph } from './define-subgraph.ts';
 
 /** A fault that keeps the subgraphs from being one graph, or one that keeps the platform's promises. */
@@ -39,8 +41,8 @@ const OPEN_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The promises that no federation rule knows: each entrance asks for a right, each change is audited, and each personal
- * field can be handed out.
+ * The promises that no federation rule knows: each entrance asks for a right, each change is audited by an action of the
+ * catalogue, and each personal field can be handed out.
  */
 function promiseFaults(subgraph: Subgraph): string[] {
   const types = parse(subgraph.sdl).definitions.filter(
@@ -52,6 +54,13 @@ function promiseFaults(subgraph: Subgraph): string[] {
   const audited = new Set(marked('audit').map(({ field }) => field));
   const unaudited = fields.filter(({ type, field }) => type === 'Mutation' && !audited.has(field));
   const faults = unaudited.map(({ field }) => `${subgraph.name}: mutation ${field.name.value} has no @audit(action)`);
+  for (const field of audited) {
+    const action = auditActionOf(field);
+    if (findAction(action) === null)
+      faults.push(
+        `${subgraph.name}: ${field.name.value} is audited as ${action}, which is not in schema/audit-actions`,
+      );
+  }
   const guarded = new Set(marked('permission').map(({ field }) => field));
   for (const { type, field } of fields) {
     const path = `${type}.${field.name.value}`;

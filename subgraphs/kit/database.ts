@@ -4,6 +4,7 @@ import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
+import { createPersonalKeys, type DataKeys, type PersonalKeys } from './data-keys.ts';
 import { cancelOnAbort } from './statement-cancel.ts';
 import type { Abortable } from './request-ending.ts';
 
@@ -12,6 +13,8 @@ export interface DatabaseSettings {
   readonly directoryUrl: string;
   readonly cells: readonly CellSettings[];
   readonly keys: ContextKeys;
+  /** Wrap the keys of personal data. */
+  readonly dataKeys: DataKeys;
   /** TypeORM classes of the subgraphs that run in this process. */
   readonly entities: readonly Function[];
   /** Connections a cell's tenant database may use; the audit database gets a quarter. */
@@ -23,6 +26,8 @@ export interface Databases {
   readonly directory: pg.Pool;
   readonly cells: readonly CellSettings[];
   readonly keys: ContextKeys;
+  /** The keys of personal data, which lie in the cells. */
+  readonly personalKeys: PersonalKeys;
   /** The pooled ORM over a cell's tenant database; a cell this process does not serve is SERVICE_UNAVAILABLE. */
   tenantSource(cell: string): DataSource;
   /** The pool over a cell's audit database. */
@@ -67,6 +72,7 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
     directory,
     cells: settings.cells,
     keys: settings.keys,
+    personalKeys: createPersonalKeys(settings.dataKeys),
     tenantSource: (cell) => sources.get(cell) ?? missingCell(cell),
     auditPool: (cell) => auditPools.get(cell) ?? missingCell(cell),
     close: async () => {

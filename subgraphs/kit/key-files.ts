@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { ConfigError, type Config } from '#schema/config.ts';
 import { encodeVerifierKey, noteVerifier } from '#schema/signed-note.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
+import { newDataKeyFile, parseDataKeys, type DataKeys } from './data-keys.ts';
 
 /** The Ed25519 key pair that signs checkpoints and evidence, and its public half as a C2SP verifier key. */
 export interface SigningKey {
@@ -25,14 +26,35 @@ export function readContextKeys(config: Config): ContextKeys {
   }
 }
 
+/** Returns the keys that wrap the keys of personal data; embedded mode makes the file at its first start. */
+export function readDataKeys(config: Config): DataKeys {
+  const file = dataKeyFileOf(config);
+  const text = config.profile === 'embedded' ? readOrMake(file, newDataKeyFile) : read(file);
+  try {
+    return parseDataKeys(text);
+  } catch (error) {
+    throw new ConfigError(`TENON_DATA_KEY_FILE ${file} cannot be used: ${(error as Error).message}`);
+  }
+}
+
+/** Returns where the data keys lie. */
+export function dataKeyFileOf({ dataKeyFile, home }: Config): string {
+  return dataKeyFile ?? join(home, 'data-keys.json');
+}
+
 /** Returns the signing key of the deployment; embedded mode makes the file at its first start. */
 export function readSigningKey(config: Config): SigningKey {
-  const file = config.signingKeyFile ?? join(config.home, 'signing-key.pem');
+  const file = signingKeyFileOf(config);
   const pem = config.profile === 'embedded' ? readOrMake(file, newSigningKeyFile) : read(file);
   const privateKey = privateKeyOf(pem, file);
   const publicKey = createPublicKey(privateKey);
   const name = config.deployment;
   return { name, privateKey, publicKey, verifierKey: encodeVerifierKey(noteVerifier(name, publicKey)) };
+}
+
+/** Returns where the signing key lies. */
+export function signingKeyFileOf({ signingKeyFile, home }: Config): string {
+  return signingKeyFile ?? join(home, 'signing-key.pem');
 }
 
 /** Returns the text of a context key file with one new key, before the keys of an older file where one is given. */

@@ -48,10 +48,13 @@ export function newNetworkGuard(credential: GuardedCredential): NetworkGuard | n
   };
 }
 
+/** What an actor of a type shows for herself. */
+const KINDS: Readonly<Record<string, string>> = { user: 'session', scim: 'scim_token' };
+
 async function record({ databases, tenant, id }: GuardedCredential, request: GuardedRequest): Promise<void> {
   const actor = { ...tenant.actor, ip: request.ip, ua: request.ua };
   const ctx = { databases, tenant: { ...tenant, actor, requestId: request.requestId }, clock: () => request.now };
-  const resource = { type: tenant.actor.type === 'user' ? 'session' : tenant.actor.type, id, name: null };
+  const resource = { type: KINDS[tenant.actor.type] ?? tenant.actor.type, id, name: null };
   await recordAudit(ctx, {
     action: 'credential.refuse',
     resource,

@@ -1,7 +1,9 @@
-import { canonicalJson, type JsonValue } from '#schema/canonical-json.ts';
-import { checkEvent, type AuditEvent } from '#schema/audit-event.ts';
+import type { JsonValue } from '#schema/canonical-json.ts';
+import { checkAction } from '#schema/audit-actions/index.ts';
+import { eventText, requireEvent, type AuditEvent } from '#schema/audit-event.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { inTenant, type TenantScope, type TenantTransaction } from './database.ts';
+import { sealPersonal } from './personal-values.ts';
 import type { RequestContext } from './request-context.ts';
 
 /** What a service says of the thing it did; who, where and when come from the request. */
@@ -14,26 +16,36 @@ export interface AuditNote {
   readonly outcome?: 'success' | 'denied' | 'failure';
 }
 
-/** Who does something, and when. */
-export type AuditContext = Pick<RequestContext, 'tenant' | 'clock'>;
+/** Who does something, when, and with which keys what is personal about it is sealed. */
+export type AuditContext = Pick<RequestContext, 'tenant' | 'clock' | 'databases'>;
 
 /**
- * Writes an audit event into the transaction it speaks of: both are committed or neither is. An event the log would
- * refuse fails the transaction with AUDIT_EVENT_REFUSED.
+ * Writes an audit event into the transaction it speaks of: both are committed or neither is. What is personal in it is
+ * sealed before it is written anywhere. An event that does not fit its action's schema, or that the log would refuse,
+ * fails the transaction with AUDIT_EVENT_REFUSED.
  */
 export async function appendAudit(
   tx: Pick<TenantTransaction, 'query'>,
   ctx: AuditContext,
   note: AuditNote,
 ): Promise<AuditEvent> {
-  const event = auditEvent(ctx, note);
-  await tx.query('insert into outbox (id, outcome, event) values ($1, $2, $3)', [
+  const plain = auditEvent(ctx, note);
+  const { version, personal } = checkAction(note.action, plain);
+  const { event, tokens } = await sealPersonal(tx, ctx.databases.personalKeys, { event: plain, personal });
+  await tx.query(INSERT, [
+    uuidOf('tnt', ctx.tenant.tenant),
     uuidOf('aud', event.id),
     note.outcome ?? 'success',
-    canonicalJson(event as unknown as JsonValue),
+    version,
+    eventText(event),
+    tokens,
   ]);
   return event;
 }
+
+/** The tenant is named, for the database checks her against the context either way, and working her out costs more. */
+const INSERT = `insert into outbox (tenant_id, id, outcome, action_version, event, index_tokens)
+  values ($1, $2, $3, $4, $5, $6)`;
 
 /** Writes an event that speaks of no change, such as a refusal, in a transaction of its own. */
 export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNote): Promise<AuditEvent> {
@@ -42,7 +54,7 @@ export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNo
 
 function auditEvent(ctx: AuditContext, note: AuditNote): AuditEvent {
   const { tenant } = ctx;
-  const event: AuditEvent = {
+  return requireEvent({
     id: mintId('aud'),
     tenant_id: tenant.tenant,
     actor: {
@@ -57,7 +69,5 @@ function auditEvent(ctx: AuditContext, note: AuditNote): AuditEvent {
     session_id: tenant.sessionId,
     request_id: tenant.requestId,
     ts: ctx.clock().toISOString(),
-  };
-  checkEvent(event);
-  return event;
+  });
 }

@@ -14,7 +14,7 @@ export interface OutgoingRequest {
   /** By default GET. */
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
   /** By default 5 s, from the first byte sent to the last received. */
   readonly timeoutMs?: number;
   /** The largest answer that is taken; by default 1 MiB. */
@@ -120,7 +120,8 @@ const WALLED = new Agent({ ...AGENT, connect: { timeout: CONNECT_TIMEOUT_MS, loo
 
 type LookupCallback = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
 
-function publicLookup(hostname: string, options: LookupOptions, callback: LookupCallback): void {
+/** Looks a name up as `dns.lookup` does, and refuses one that leads to an address that is none of the public Internet's. */
+export function publicLookup(hostname: string, options: LookupOptions, callback: LookupCallback): void {
   dnsLookup(hostname, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, []);
     if (addresses.length === 0 || addresses.some(({ address }) => isPrivateAddress(address)))
@@ -131,7 +132,8 @@ function publicLookup(hostname: string, options: LookupOptions, callback: Lookup
   });
 }
 
-function isPrivateAllowed({ config }: OutgoingSettings): boolean {
+/** Tells whether requests may go to private networks, by the settings. */
+export function isPrivateAllowed({ config }: OutgoingSettings): boolean {
   return config.outgoingPrivate === null ? config.profile === 'embedded' : config.outgoingPrivate !== 'refuse';
 }
 

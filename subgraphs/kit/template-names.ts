@@ -33,6 +33,8 @@ function replacements({ plural, singular, idPrefixes }: Names): [RegExp, string]
     // Prose first: comments and descriptions speak of items.
     [/(?<=(?:^|\n)\s*(?:\/\*\*|\*|\/\/|--)[^\n]*)\bdocument(s?)\b/g, 'item$1'],
     [/(?<=description: '[^'\n]*)\bdocument(s?)\b/g, 'item$1'],
+    [/(?<=about: '[^'\n]*)\bdocument(s?)\b/g, 'item$1'],
+    [/(?<=about: '[^'\n]*)\bDocument(s?)\b/g, 'Item$1'],
     [/\bdocument_/g, `${singular}_item_`],
     [/(?<=\b(?:from|into|join|update|table|on|index) (?:app\.)?)documents\b/g, `${singular}_items`],
     [/(?<=app\.|Entity\(')documents\b/g, `${singular}_items`],

@@ -1,6 +1,6 @@
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { Document, DocumentShare, Project } from './model.ts';
-import { collectPersonalData } from './personal-data.ts';
+import { collectPersonalData, erasePersonalData } from './personal-data.ts';
 import { DocumentResolver, ProjectResolver } from './resolver.ts';
 import { findDocuments, findProjects } from './service.ts';
 
@@ -10,5 +10,5 @@ export const product = defineSubgraph({
   resolvers: [ProjectResolver, DocumentResolver],
   entities: [Project, Document, DocumentShare],
   references: { Project: findProjects, Document: findDocuments },
-  personalData: { collect: collectPersonalData },
+  personalData: { collect: collectPersonalData, erase: erasePersonalData },
 });

@@ -1,5 +1,5 @@
-import { inTenant } from '#kit/database.ts';
-import type { DataSubject, PersonalDataSet } from '#kit/personal-data.ts';
+import { inTenant, type TenantTransaction } from '#kit/database.ts';
+import type { DataSubject, ErasedStore, PersonalDataSet } from '#kit/personal-data.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { idOf, uuidOf } from '#schema/ids.ts';
 
@@ -42,4 +42,14 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
       },
     ];
   });
+}
+
+/** Removes what was shared with a person's address; documents are her tenant's and stay, under an id without a name. */
+export async function erasePersonalData(
+  _ctx: RequestContext,
+  tx: TenantTransaction,
+  { email }: DataSubject,
+): Promise<readonly ErasedStore[]> {
+  const rows = await tx.query('delete from document_shares where lower(recipient) = lower($1) returning id', [email]);
+  return [{ store: 'product.documentShares', rows: rows.length }];
 }

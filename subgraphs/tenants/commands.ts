@@ -7,6 +7,7 @@ import { fail } from '#schema/errors.ts';
 import { mintId } from '#schema/ids.ts';
 import { TIERS } from '#schema/tenant-context.ts';
 import { listPlaces } from './directory-entry.ts';
+import { endTenant } from './ending.ts';
 import { Tenant, type TenantPlaceEntry } from './model.ts';
 import { contextIn, systemOrigin, type Origin } from './operator.ts';
 import { ensureOperatorTenant, provisionTenant } from './provisioning.ts';
@@ -68,6 +69,26 @@ const show: Command = {
   },
 };
 
+const erase: Command = {
+  name: 'tenant erase',
+  about:
+    'Destroys the key of a tenant that has been deleted for 30 days: nobody can read any more what is personal in her log.',
+  positionals: ['<slug>'],
+  options: { request: { about: 'What this is called in the books' } },
+  run: async (surroundings, { positionals: [slug = ''], options }) => {
+    const platform = await surroundings.platform();
+    const place = await findTenantBySlug(platform.databases, slug);
+    if (place === null)
+      return fail('NOT_FOUND', `no tenant has the slug ${slug}`, { hint: `No tenant has the slug ${slug}.` });
+    const request = options['request'];
+    const ending = { tenant: place.id, origin: commandOrigin(), ...(request === undefined ? {} : { request }) };
+    const tenant = await endTenant(platform, ending);
+    if (surroundings.json) writeJson(surroundings, shown(tenant));
+    else surroundings.write(`The key of ${tenant.slug} is destroyed; the worker makes the certificate.`);
+    return 0;
+  },
+};
+
 const operator: Command = {
   name: 'operator create',
   about: "Makes the tenant of the platform's operators and prints its first API key, once.",
@@ -85,7 +106,7 @@ const operator: Command = {
 };
 
 /** The commands about tenants. */
-export const tenantCommands: readonly Command[] = [create, list, show, operator];
+export const tenantCommands: readonly Command[] = [create, list, show, erase, operator];
 
 function inputOf({ positionals: [slug = ''], options }: CommandArguments) {
   const adminEmail = options['admin-email'] ?? '';

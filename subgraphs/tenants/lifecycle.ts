@@ -63,8 +63,17 @@ export const TRANSITIONS: readonly Transition[] = [
 
 /** Returns the step that an operator may take; any other is INVALID_TRANSITION, which names the ones there are. */
 export function operatorTransition(request: TransitionRequest): Transition {
+  return transitionBy('operator', request);
+}
+
+/** Returns a step that the platform takes as part of its own work; any other is INVALID_TRANSITION. */
+export function platformTransition(request: TransitionRequest): Transition {
+  return transitionBy('platform', request);
+}
+
+function transitionBy(by: Transition['by'], request: TransitionRequest): Transition {
   const { from, to, since, now } = request;
-  const possible = TRANSITIONS.filter((known) => known.from === from && known.by === 'operator');
+  const possible = TRANSITIONS.filter((known) => known.from === from && known.by === by);
   const transition = possible.find((known) => known.to === to);
   if (transition === undefined) return refuse(request, `From ${from} it can go to ${listOf(possible)}.`);
   const earliest = new Date(since.getTime() + (transition.afterDays ?? 0) * DAY_MS);

@@ -4,6 +4,7 @@ import { platformApiSchema } from '#kit/api-schema.ts';
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { uuidOf } from '#schema/ids.ts';
 import { checkOperations } from '#schema/operation-check.ts';
@@ -114,8 +115,9 @@ export interface OperationNote {
   readonly context?: Readonly<Record<string, string>>;
 }
 
-/** Writes one audit event for each operation into the transaction. */
+/** Writes one audit event for each operation into the transaction; where there is none, one that says so. */
 export async function recordAll(tx: TenantTransaction, ctx: RequestContext, note: OperationNote): Promise<void> {
+  if (note.operations.length === 0) await appendUnchanged(tx, ctx, note.action);
   for (const { id, name, client, documentId, bodyHash, maxCost, manifestFingerprint } of note.operations) {
     await appendAudit(tx, ctx, {
       action: note.action,

@@ -132,7 +132,7 @@ async function insertAdmin(tx: TenantTransaction, ctx: RequestContext, seed: Ten
   await appendAudit(tx, ctx, {
     action: 'role.grant',
     resource: { type: 'role', id: idOf('rol', role.id), name: 'admin' },
-    context: { user: admin },
+    context: { user: admin, source: 'provisioning' },
   });
   return admin;
 }

@@ -4,6 +4,8 @@ import type { Measured } from './measure.ts';
 export interface BenchmarkOptions {
   /** Rounds that every case is measured in; medians and ranges are over them. */
   readonly rounds: number;
+  /** Size of the log that is searched; null for the benchmark's own. */
+  readonly events?: number | null;
   /** Folder that a CPU profile of every server is written to; figures taken with it are not to be quoted. */
   readonly profileFolder: string | null;
   readonly say: (line: string) => void;
@@ -34,9 +36,18 @@ export interface Latencies {
   readonly mostMs: number;
 }
 
+/** Figures that are no comparison: a table of its own. */
+export interface FigureTable {
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** A value for each column; null where the system does not tell. */
+  readonly rows: readonly { readonly name: string; readonly values: readonly (number | null)[] }[];
+}
+
 /** What a benchmark found. */
 export interface Findings {
   readonly cases: readonly Case[];
+  readonly figures?: readonly FigureTable[];
   readonly latencies?: readonly Latencies[];
   readonly bar: Bar | null;
 }

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
+import { audit } from './audit.ts';
+import { auditSearch } from './audit-search.ts';
 import { fairness } from './fairness.ts';
 import { fairnessWhole } from './fairness-whole.ts';
 import { gateway } from './gateway.ts';
@@ -10,6 +12,7 @@ import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
 import { revocation } from './revocation.ts';
 import { scim } from './scim.ts';
+import { verify } from './verify.ts';
 
 // Measures what the platform costs, in ratios that a busy machine does not spoil; README.md says how to read them.
 
@@ -22,6 +25,9 @@ const BENCHMARKS: readonly Benchmark[] = [
   isolation,
   revocation,
   scim,
+  audit,
+  auditSearch,
+  verify,
 ];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]
@@ -29,6 +35,7 @@ const USAGE = `usage: npm run bench [-- name ...] [-- options]
 ${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(16)}${asks}`).join('\n')}
 
   --rounds <n>         rounds of every case, 3 to 100 (default: 7)
+  --events <n>         events of the log that audit-search loads (default: 1000000) or verify reads (200000)
   --profile <folder>   writes a CPU profile of every server; its figures are not to be quoted
   --json               one JSON document instead of tables
   --help               this text
@@ -36,6 +43,7 @@ Exit code: 0 measured and every promise held, 1 one was not held, 2 used wrongly
 
 const FLAGS = {
   rounds: { type: 'string' },
+  events: { type: 'string' },
   profile: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -48,8 +56,11 @@ async function main(): Promise<number> {
   const rounds = Number(values.rounds ?? 7);
   const known = positionals.every((name) => BENCHMARKS.some((benchmark) => benchmark.name === name));
   if (!known || !Number.isInteger(rounds) || rounds < 3 || rounds > 100) return print(USAGE, 2);
+  const events = values.events === undefined ? null : Number(values.events);
+  if (events !== null && (!Number.isInteger(events) || events < 1_000)) return print(USAGE, 2);
   const options: BenchmarkOptions = {
     rounds,
+    events,
     profileFolder: values.profile === undefined ? null : resolve(values.profile),
     say: (line) => void process.stderr.write(`${line}\n`),
   };

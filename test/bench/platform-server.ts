@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { openDatabases } from '#kit/database.ts';
 import { storeSettings } from '#kit/embedded-stores.ts';
-import { readContextKeys, readSigningKey } from '#kit/key-files.ts';
+import { readContextKeys, readDataKeys, readSigningKey } from '#kit/key-files.ts';
 import { readConfig } from '#schema/config.ts';
 import { subgraphs } from '#subgraphs';
 import { startGateway } from '../../gateway/server.ts';
@@ -14,6 +14,7 @@ const config = readConfig();
 const databases = await openDatabases({
   ...storeSettings(config)('tenon_app'),
   keys: readContextKeys(config),
+  dataKeys: readDataKeys(config),
   entities: subgraphs.flatMap(({ entities }) => entities),
 });
 const { url } = await startGateway({

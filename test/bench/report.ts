@@ -29,7 +29,8 @@ export function conditions({ rounds, profileFolder }: BenchmarkOptions): Conditi
 }
 
 /** Returns the findings as a table for people. */
-export function tableOf(name: string, { cases, latencies = [], bar }: Findings, under: Conditions): string {
+export function tableOf(name: string, findings: Findings, under: Conditions): string {
+  const { cases, figures = [], latencies = [], bar } = findings;
   const lines = [
     `${name}: node ${under.node}, ${under.platform}, ${under.cores} x ${under.cpu}, load ${under.load}, ${under.rounds} rounds`,
   ];
@@ -46,6 +47,12 @@ export function tableOf(name: string, { cases, latencies = [], bar }: Findings, 
     ];
     lines.push('', title, ...aligned([headings, ...targets.map((target) => rowOf(target, others))]));
   }
+  for (const { name: title, columns, rows } of figures)
+    lines.push(
+      '',
+      title,
+      ...aligned([['', ...columns], ...rows.map((row) => [row.name, ...row.values.map(figureText)])]),
+    );
   if (latencies.length > 0)
     lines.push('', ...aligned([['', 'count', 'p50 ms', 'p95 ms', 'p99 ms', 'most ms'], ...latencies.map(latencyRow)]));
   if (bar !== null)
@@ -68,6 +75,10 @@ function rowOf(target: Measured, others: readonly string[]): string[] {
     target.p50Ms.toFixed(2),
     target.p99Ms.toFixed(2),
   ];
+}
+
+function figureText(value: number | null): string {
+  return value === null ? '-' : value.toFixed(value < 100 ? 1 : 0);
 }
 
 function latencyRow({ name, count, p50Ms, p95Ms, p99Ms, mostMs }: Latencies): string[] {

@@ -7,7 +7,7 @@ import { ensureDatabase, ensureRoles, migrateDatabase } from '#kit/database-setu
 import { openDatabases } from '#kit/database.ts';
 import { startEmbeddedPostgres } from '#kit/embedded-postgres.ts';
 import { databasesOf, embeddedDataDir, embeddedSettings, makeRolePasswords } from '#kit/embedded-stores.ts';
-import { readContextKeys } from '#kit/key-files.ts';
+import { readContextKeys, readDataKeys } from '#kit/key-files.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { readConfig } from '#schema/config.ts';
 import { subgraphs } from '#subgraphs';
@@ -20,20 +20,22 @@ export interface BenchStores {
   readonly platform: Platform;
   /** Runs one statement on a database as superuser. */
   readonly asSuperuser: (database: string, sql: string) => Promise<void>;
+  /** Address of a database for the superuser. */
+  readonly superuserUrl: (database: string) => string;
   /** CPU time of PostgreSQL so far in ms; null where the system does not tell. */
   readonly databaseCpuMs: () => number | null;
   readonly close: () => Promise<void>;
 }
 
-/** Makes the stores; `close` leaves nothing behind. */
-export async function openStores(): Promise<BenchStores> {
+/** Makes the stores; `close` leaves nothing behind. Durable ones wait for the disk at every commit, as in production. */
+export async function openStores({ durable = false }: { durable?: boolean } = {}): Promise<BenchStores> {
   const home = mkdtempSync(join(tmpdir(), 'tenon-bench-'));
   // PostgreSQL may run under an account of its own, which has to get through.
   chmodSync(home, 0o711);
   const config = readConfig({ TENON_HOME: home, PORT: '0' });
   const keys = readContextKeys(config);
   const dataDir = embeddedDataDir(config);
-  const postgres = await startEmbeddedPostgres({ dataDir, durable: false, log: () => undefined });
+  const postgres = await startEmbeddedPostgres({ dataDir, durable, log: () => undefined });
   const passwords = makeRolePasswords(config);
   const settingsFor = embeddedSettings(config, postgres, passwords);
   await ensureRoles(postgres.superuserUrl('postgres'), passwords);
@@ -44,6 +46,7 @@ export async function openStores(): Promise<BenchStores> {
   const databases = await openDatabases({
     ...settingsFor('tenon_app'),
     keys,
+    dataKeys: readDataKeys(config),
     entities: subgraphs.flatMap(({ entities }) => entities),
   });
   const { pid } = JSON.parse(readFileSync(`${dataDir}.json`, 'utf8')) as { pid: number };
@@ -51,6 +54,7 @@ export async function openStores(): Promise<BenchStores> {
     home,
     platform: { config, databases, clock: () => new Date(), publicUrl: 'http://tenon.test' },
     asSuperuser: (database, sql) => runSql(postgres.superuserUrl(database), sql),
+    superuserUrl: postgres.superuserUrl,
     databaseCpuMs: () => treeCpuMs(pid),
     close: async () => {
       await databases.close();

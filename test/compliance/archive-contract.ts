@@ -49,7 +49,7 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
         await put(KEY, bytes);
         const other = await store.open();
         expect((await other.get(KEY)).equals(bytes)).toBe(true);
-        expect(await other.head(KEY)).toEqual({ sizeBytes, retainUntil: later });
+        expect(await other.head(KEY)).toEqual({ sizeBytes, retainUntil: later, isHeld: false });
         expect(await other.retention(KEY)).toEqual(later);
         expect(await keysOf(other)).toEqual([KEY]);
       },
@@ -62,6 +62,8 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
       await expect(archive.retention(KEY)).rejects.toEqual(refused('NOT_FOUND'));
       await expect(archive.extendRetention(KEY, later)).rejects.toEqual(refused('NOT_FOUND'));
       await expect(archive.remove(KEY)).rejects.toEqual(refused('NOT_FOUND'));
+      await expect(archive.legalHold(KEY)).rejects.toEqual(refused('NOT_FOUND'));
+      await expect(archive.setLegalHold(KEY, true)).rejects.toEqual(refused('NOT_FOUND'));
     });
   });
 
@@ -94,7 +96,7 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
 
     test('by many writers of the same bytes succeeds for all', async () => {
       await Promise.all(Array.from({ length: 8 }, () => put()));
-      expect(await archive.head(KEY)).toEqual({ sizeBytes: BYTES.length, retainUntil: later });
+      expect(await archive.head(KEY)).toEqual({ sizeBytes: BYTES.length, retainUntil: later, isHeld: false });
       expect(await keysOf(archive)).toEqual([KEY]);
     });
   });
@@ -138,6 +140,43 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
     });
   });
 
+  describe('a legal hold', () => {
+    test('keeps an object whose retention has ended, until it is lifted', async () => {
+      await put(KEY, BYTES, soon);
+      await archive.setLegalHold(KEY, true);
+      await archive.setLegalHold(KEY, true);
+      await store.reach(soon);
+      const other = await store.open();
+      expect(await other.legalHold(KEY)).toBe(true);
+      expect(await other.head(KEY)).toEqual({ sizeBytes: BYTES.length, retainUntil: soon, isHeld: true });
+      await expect(other.remove(KEY)).rejects.toEqual(refused('RETENTION_LOCKED'));
+      expect(await other.get(KEY)).toEqual(BYTES);
+      await other.setLegalHold(KEY, false);
+      expect(await archive.legalHold(KEY)).toBe(false);
+      await archive.remove(KEY);
+      expect(await archive.head(KEY)).toBeNull();
+    });
+
+    test('leaves the retention as it is, and the retention the hold', async () => {
+      await put(KEY, BYTES, soon);
+      await archive.setLegalHold(KEY, true);
+      await archive.extendRetention(KEY, later);
+      expect(await archive.head(KEY)).toEqual({ sizeBytes: BYTES.length, retainUntil: later, isHeld: true });
+      await archive.setLegalHold(KEY, false);
+      await expect(archive.remove(KEY)).rejects.toEqual(refused('RETENTION_LOCKED'));
+    });
+
+    test('that was lifted is gone with its object: the next one of the key has none', async () => {
+      await put(KEY, BYTES, soon);
+      await archive.setLegalHold(KEY, true);
+      await archive.setLegalHold(KEY, false);
+      await store.reach(soon);
+      await archive.remove(KEY);
+      await put();
+      expect(await archive.legalHold(KEY)).toBe(false);
+    });
+  });
+
   describe('a key', () => {
     test.each([
       '',
@@ -165,6 +204,8 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
       await expect(archive.remove(key)).rejects.toEqual(bad);
       await expect(archive.retention(key)).rejects.toEqual(bad);
       await expect(archive.extendRetention(key, later)).rejects.toEqual(bad);
+      await expect(archive.setLegalHold(key, true)).rejects.toEqual(bad);
+      await expect(archive.legalHold(key)).rejects.toEqual(bad);
       expect(await keysOf(archive)).toEqual([]);
     });
   });
@@ -179,6 +220,9 @@ export function describeArchive(begin: () => Promise<ArchiveCase>): void {
       expect(await keysOf(archive, 'b/000000001-')).toEqual(['b/000000001-x']);
       expect(await keysOf(archive, '../')).toEqual([]);
       expect(await keysOf(archive, 'c')).toEqual([]);
+      expect(await keysOf(archive, 'b/000000001-x/')).toEqual([]);
+      expect(await keysOf(archive, 'a/b')).toEqual(['a/b-c', 'a/b/c']);
+      expect(await keysOf(archive, 'a/b/')).toEqual(['a/b/c']);
     });
   });
 }

@@ -84,7 +84,10 @@ export async function openTestCell(): Promise<TestCell> {
     },
     writeRaw: async (tenant, { id, event }) => {
       await inContext(app, tenant, (client) =>
-        client.query(`insert into outbox (id, outcome, event) values ($1, 'success', $2)`, [id, event]),
+        client.query(`insert into outbox (id, outcome, action_version, event) values ($1, 'success', 1, $2)`, [
+          id,
+          event,
+        ]),
       );
     },
   };
@@ -112,7 +115,8 @@ async function beginWriting(app: pg.Pool, tenant: Id<'tnt'>): Promise<WriterTran
   return {
     write: async (...events) => {
       await client.query(
-        `insert into outbox (id, outcome, event) select id, 'success', event from unnest($1::uuid[], $2::text[]) as e (id, event)`,
+        `insert into outbox (id, outcome, action_version, event)
+         select id, 'success', 1, event from unnest($1::uuid[], $2::text[]) as e (id, event)`,
         [events.map(({ id }) => uuidOf('aud', id)), events.map((event) => canonicalJson(event))],
       );
     },

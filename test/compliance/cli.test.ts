@@ -117,7 +117,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
   it('keys init makes what is missing and leaves what is there, readable by the owner alone', async () => {
     const folder = join(makeFolder(), 'keys');
     const first = await tenon(['keys', 'init', '--folder', folder]);
-    expect([first.code, first.out.match(/made/g)?.length]).toEqual([0, 2]);
+    expect([first.code, first.out.match(/made/g)?.length]).toEqual([0, 3]);
     const before = readFileSync(join(folder, 'context-keys.json'), 'utf8');
     const second = await tenon(['keys', 'init', '--folder', folder, '--json']);
     expect(JSON.parse(second.out)).toMatchObject({ made: [] });
@@ -191,6 +191,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
       DATABASE_URL: urlOf('new_directory'),
       CELLS: JSON.stringify([{ ...cells[0], database: urlOf('new_cell'), auditDatabase: urlOf('new_audit') }]),
       TENON_CONTEXT_KEY_FILE: join(home, 'context-keys.json'),
+      TENON_DATA_KEY_FILE: join(home, 'data-keys.json'),
       TENON_SIGNING_KEY_FILE: join(home, 'signing-key.pem'),
     };
     const first = JSON.parse((await tenon(['migrate', '--json'], env)).out) as {
@@ -226,7 +227,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
 
   it('archive self-test sees every promise kept, and one that cannot be', async () => {
     const good = await run('archive', 'self-test');
-    expect([good.code, good.out.match(/^ok/gm)?.length, good.out.match(/^FAIL/gm)]).toEqual([0, 12, null]);
+    expect([good.code, good.out.match(/^ok/gm)?.length, good.out.match(/^FAIL/gm)]).toEqual([0, 14, null]);
     const blocked = join(makeFolder(), 'file');
     writeFileSync(blocked, '');
     const bad = await tenon(['archive', 'self-test'], { TENON_HOME: home, ARCHIVE_URL: `file://${blocked}/archive` });
@@ -247,6 +248,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
         DATABASE_URL: directoryUrl,
         CELLS: JSON.stringify(cells),
         TENON_CONTEXT_KEY_FILE: join(home, 'context-keys.json'),
+        TENON_DATA_KEY_FILE: join(home, 'data-keys.json'),
         TENON_SIGNING_KEY_FILE: join(home, 'signing-key.pem'),
       },
     });

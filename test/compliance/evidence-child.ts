@@ -9,6 +9,7 @@ import { filesystemArchive } from '../../compliance/archive/filesystem.ts';
 import { buildEvidencePack } from '../../compliance/evidence/pack.ts';
 import type { EvidenceBuilder } from '../../compliance/evidence/pack-scope.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
+import { DATA_KEYS } from '../support/data-keys.ts';
 
 /** What the parent hands over: a pack is built in another process, with another time zone, from the same stores. */
 export interface ChildOrder {
@@ -30,6 +31,7 @@ const databases = await openDatabases({
   directoryUrl,
   cells,
   keys: parseContextKeys(order.contextKeys),
+  dataKeys: DATA_KEYS,
   entities: [],
   poolSize: 8,
 });

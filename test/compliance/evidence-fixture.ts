@@ -17,6 +17,7 @@ import { buildEvidencePack } from '../../compliance/evidence/pack.ts';
 import type { EvidenceBuilder, EvidenceRequest } from '../../compliance/evidence/pack-scope.ts';
 import { startWorker } from '../../compliance/worker.ts';
 import { createUser } from '../../subgraphs/identity/service.ts';
+import { DATA_KEYS } from '../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
 import { withClient } from '../support/postgres.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
@@ -67,7 +68,7 @@ export async function openEvidenceHouse(): Promise<EvidenceHouse> {
   const entities = subgraphs.flatMap((subgraph) => subgraph.entities);
   const app = await stores.open(`file://${folder}`);
   const asWorker = stores.settingsFor('tenon_worker', `file://${folder}`);
-  const worker = await openDatabases({ ...asWorker, keys: CONTEXT_KEYS, entities, poolSize: 8 });
+  const worker = await openDatabases({ ...asWorker, keys: CONTEXT_KEYS, dataKeys: DATA_KEYS, entities, poolSize: 8 });
   afterAll(async () => {
     await Promise.all([app.close(), worker.close()]);
     rmSync(folder, { recursive: true, force: true });

@@ -51,7 +51,7 @@ describe('an object', () => {
     await put();
     const other = await filesystemArchive({ folder, clock: () => now });
     expect(await other.get(KEY)).toEqual(BYTES);
-    expect(await other.head(KEY)).toEqual({ sizeBytes: 5, retainUntil: TOMORROW });
+    expect(await other.head(KEY)).toEqual({ sizeBytes: 5, retainUntil: TOMORROW, isHeld: false });
     expect(await other.retention(KEY)).toEqual(TOMORROW);
     expect(await keys('', other)).toEqual([KEY]);
   });
@@ -208,6 +208,33 @@ describe('listing', () => {
     expect(await keys('b/000000001-')).toEqual(['b/000000001-x']);
     expect(await keys('../')).toEqual([]);
     expect(await keys('c')).toEqual([]);
+  });
+
+  test('looks into no folder but the one that the prefix leads to', async () => {
+    for (const key of ['a/b/1', 'a/c/1', 'd/1']) await put(key);
+    rmSync(join(folder, 'a/c'), { recursive: true });
+    // A folder that cannot be read: listing the root would fail.
+    symlinkSync(join(folder, 'no-such'), join(folder, 'a/c'));
+    writeFileSync(join(folder, 'e'), '');
+    expect(await keys('a/b/')).toEqual(['a/b/1']);
+    expect(await keys('a/b/1')).toEqual(['a/b/1']);
+    expect(await keys('e/f/')).toEqual([]);
+    expect(await keys('no-such/f/')).toEqual([]);
+  });
+
+  test('follows no link out of the archive', async () => {
+    mkdirSync(join(root, 'outside'), { recursive: true });
+    writeFileSync(join(root, 'outside/secret'), 'secret');
+    symlinkSync(join(root, 'outside'), join(folder, 'link'));
+    expect(await keys('link/')).toEqual([]);
+    expect(await keys('../outside/')).toEqual([]);
+  });
+
+  test('of an archive that is away is unavailable, not empty', async () => {
+    const place = join(folder, 'mount');
+    writeFileSync(place, '');
+    const away = await filesystemArchive({ folder: place, clock: () => now });
+    await expect(keys('v1/eu/', away)).rejects.toEqual(refused('SERVICE_UNAVAILABLE'));
   });
 
   test('shows nothing of what is half-written', async () => {

@@ -62,7 +62,8 @@ describe('a manifest', () => {
 
   test('has no field that docs/formats.md does not tell', () => {
     const [, table = ''] =
-      /### Manifest\n(.*?)\n### /s.exec(readFileSync(new URL('../../docs/formats.md', import.meta.url), 'utf8')) ?? [];
+      /### 5\.2 Manifest\n(.*?)\n### /s.exec(readFileSync(new URL('../../docs/formats.md', import.meta.url), 'utf8')) ??
+      [];
     const { manifest } = signManifest(log, facts, TEST_SIGNING_KEY);
     for (const field of [manifest, manifest.segment, manifest.lock].flatMap((object) => Object.keys(object))) {
       expect(table).toMatch(new RegExp(`[\`{ ]${field}[\`,}]`));

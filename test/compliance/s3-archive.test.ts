@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer, request, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -21,6 +22,8 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
   let options: S3ArchiveOptions;
   let raw: S3Client;
   const doors: { close(): unknown }[] = [];
+  /** Headers of what was sent with a body through the man in the middle. */
+  const bodies: IncomingMessage['headers'][] = [];
 
   beforeAll(async () => {
     gateway = await startRadosgw();
@@ -60,6 +63,7 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
     const endpoint = await listen((req, res: ServerResponse) => {
       const call = `${req.method} ${req.url}`;
       asked.push(call);
+      if (req.method === 'PUT') bodies.push(req.headers);
       watch(call, res);
       const { port } = new URL(gateway.endpoint);
       const forwarded = request(
@@ -149,6 +153,105 @@ describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'the archive in S3 against a real
     expect(await directly({ method: 'PUT', body: BYTES, headers: { 'x-amz-object-lock-legal-hold': 'ON' } })).toBe(200);
     await expect(archive.remove(KEY)).rejects.toEqual(refused('RETENTION_LOCKED'));
     expect(await archive.get(KEY)).toEqual(BYTES);
+  });
+
+  test('holds the version that it reads, whatever was put over it', async () => {
+    const archive = s3Archive(options);
+    await archive.put(KEY, BYTES, { retainUntil: inAnHour() });
+    const versionId = await versionOf();
+    expect(await directly({ method: 'PUT', body: Buffer.from('forged') })).toBe(200);
+    await archive.setLegalHold(KEY, true);
+    const answer = await raw({ method: 'HEAD', key: options.address.prefix + KEY, query: { versionId } });
+    expect(answer.header('x-amz-object-lock-legal-hold')).toBe('ON');
+    expect(await archive.legalHold(KEY)).toBe(true);
+  });
+
+  test('sends a checksum with every body, so that what was changed on the way is refused', async () => {
+    const { archive } = await through(
+      () => undefined,
+      () => undefined,
+    );
+    const put = (headers: Record<string, string>) => directly({ method: 'PUT', body: BYTES, headers });
+    expect(await put({ 'content-md5': hash('md5', 'other', 'base64') })).toBe(400);
+    await archive.put(KEY, BYTES, { retainUntil: inAnHour() });
+    expect(bodies.length).toBeGreaterThan(0);
+    expect(bodies.filter((headers) => headers['content-md5'] === undefined)).toEqual([]);
+  });
+
+  test('tries on the server what nobody may, and says what this one does differently from S3', async () => {
+    const attacks = (await s3Archive(options).attack?.('self-test/a', inAnHour())) ?? [];
+    expect(Object.fromEntries(attacks.map(({ attempt, verdict }) => [attempt, verdict]))).toEqual({
+      delete_version: 'kept',
+      delete_version_with_bypass: 'kept',
+      shorten: 'kept',
+      shorten_with_bypass: 'kept',
+      weaken_to_governance: 'kept',
+      overwrite: 'kept',
+      hide_behind_delete_marker: 'kept',
+      wrong_content_md5: 'kept',
+      conditional_put: 'differs',
+      multipart: 'differs',
+      governance_with_bypass: 'differs',
+      delete_under_legal_hold: 'kept',
+      after_all: 'kept',
+    });
+    const answers = Object.fromEntries(attacks.map(({ attempt, answer }) => [attempt, answer]));
+    expect(answers).toMatchObject({
+      delete_version: '403 AccessDenied',
+      overwrite: '200',
+      hide_behind_delete_marker: '204',
+      wrong_content_md5: '400 BadDigest',
+      conditional_put: '200',
+      multipart: '200 no lock',
+      governance_with_bypass: '204',
+      after_all: '200 COMPLIANCE',
+    });
+    // Nothing is left over but what is locked.
+    expect(await keysOf(s3Archive(options))).toEqual(['self-test/a']);
+  });
+
+  test('needs no right beyond those of the policy in the documentation, which leaves nobody a way to lift a lock', async () => {
+    const address = { ...options.address, bucket: 'under-policy', prefix: '' };
+    const credentials = { accessKeyId: 'worker', secretAccessKey: 'secret-of-the-worker' };
+    const keys = ['--access-key', credentials.accessKeyId, '--secret-key', credentials.secretAccessKey];
+    await gateway.admin('user', 'create', '--uid', 'tenon-worker', '--display-name', 'worker', ...keys);
+    const owner = s3Client({ ...options, address });
+    const bucket = { ...options, address, credentials };
+    const client = s3Client(bucket);
+    await owner({ method: 'PUT', headers: { 'x-amz-bucket-object-lock-enabled': 'true' } });
+    const documented = readFileSync(new URL('../../docs/archive.md', import.meta.url), 'utf8');
+    const [, policy = ''] = /```json\n(.*?)```/s.exec(documented) ?? [];
+    const body = policy.replaceAll('audit-archive', 'under-policy').replaceAll('111122223333', '');
+    const answer = await owner({ method: 'PUT', query: { policy: '' }, body: Buffer.from(body) });
+    expect(answer.status).toBe(204);
+    expect((await client({ method: 'PUT', query: { policy: '' }, body: Buffer.from(body) })).status).toBe(403);
+
+    const archive = s3Archive(bucket);
+    await archive.put(KEY, BYTES, { retainUntil: inAnHour() });
+    await archive.extendRetention(KEY, new Date(inAnHour().getTime() + 1000));
+    await archive.setLegalHold(KEY, true);
+    await archive.setLegalHold(KEY, false);
+    await archive.put('v1/soon', BYTES, { retainUntil: new Date(Date.now() + 1000) });
+    expect((await client({ method: 'DELETE', key: KEY })).status).toBe(403);
+    const attacks = (await archive.attack?.('self-test/policy', inAnHour())) ?? [];
+    expect(attacks.filter(({ verdict }) => verdict === 'broken')).toEqual([]);
+    expect(attacks.find(({ attempt }) => attempt === 'governance_with_bypass')).toMatchObject({ verdict: 'kept' });
+    expect(attacks.find(({ attempt }) => attempt === 'hide_behind_delete_marker')).toMatchObject({ answer: '204' });
+    await pause(2100);
+    await archive.remove('v1/soon');
+    expect(await archive.head('v1/soon')).toBeNull();
+  });
+
+  test('sees through a server that only says that it locks', async () => {
+    const { archive } = await through((answer, call) => {
+      if (call.startsWith('DELETE')) answer.statusCode = 200;
+      if (call.startsWith('GET') && call.includes('versionId')) delete answer.headers['x-amz-object-lock-mode'];
+    });
+    const attacks = (await archive.attack?.('self-test/b', inAnHour())) ?? [];
+    const broken = attacks.filter(({ verdict }) => verdict === 'broken').map(({ attempt }) => attempt);
+    expect(broken).toEqual(
+      expect.arrayContaining(['delete_version', 'shorten', 'delete_under_legal_hold', 'after_all']),
+    );
   });
 
   test('lists over many pages, many versions and foreign keys', async () => {

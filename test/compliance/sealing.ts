@@ -29,7 +29,7 @@ export function prepareSealing(): void {
   beforeEach(async () => {
     // One log at a time, so that a sealer's turn is about the tenant of the test.
     await sealing.cell.superuserOfAudit.query(
-      'truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals',
+      'truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals, app.log_displaced, app.platform_events',
     );
     sealing.tenant = await sealing.cell.addTenant();
     sealing.folder = mkdtempSync(join(sealing.cell.archiveFolder, 'case-'));
@@ -53,6 +53,7 @@ export function sealer({ archive = sealing.archive, sealIntervalMs = 0 }: Sealer
     clock: () => sealing.now,
     sealIntervalMs,
     retentionMs: 90 * DAY_MS,
+    log: () => undefined,
   });
 }
 

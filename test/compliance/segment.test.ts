@@ -20,7 +20,7 @@ const refused = expect.objectContaining({ name: 'TenonError', code: 'BAD_USER_IN
 function linesOf(count: number): Buffer[] {
   let prev = ZERO_PREV;
   return Array.from({ length: count }, (_, seq) => {
-    const line = entryBytes({ v: 1, seq, prev, outcome: 'success', event: anEvent(tenant) });
+    const line = entryBytes({ v: 1, seq, prev, outcome: 'success', action_version: 1, event: anEvent(tenant) });
     prev = entryLeaf(line).toString('hex');
     return line;
   });

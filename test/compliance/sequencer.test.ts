@@ -59,7 +59,9 @@ describe('sequencing', () => {
     const { rows } = await cell.audit.query<{ entry: string }>('select entry from log_entries where event_id = $1', [
       uuidOf('aud', event.id),
     ]);
-    expect(rows[0]?.entry.startsWith(`{"event":${canonicalJson(event)},"outcome":"success","prev":`)).toBe(true);
+    expect(
+      rows[0]?.entry.startsWith(`{"action_version":1,"event":${canonicalJson(event)},"outcome":"success","prev":`),
+    ).toBe(true);
   });
 
   test('keeps the logs of interleaved tenants apart, each without a gap', async () => {

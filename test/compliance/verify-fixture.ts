@@ -40,6 +40,7 @@ export interface LogPlan {
   readonly counts: readonly number[];
   readonly tenant?: Id<'tnt'>;
   readonly region?: string;
+  readonly epoch?: number;
   readonly key?: SigningKey;
   readonly eventOf?: (seq: number, tenant: Id<'tnt'>) => AuditEvent;
 }
@@ -75,10 +76,11 @@ export async function makeLog({
   counts,
   tenant = TENANT,
   region = 'eu',
+  epoch = 1,
   key = TEST_SIGNING_KEY,
   eventOf = eventAt,
 }: LogPlan): Promise<MadeLog> {
-  const name: LogName = { deployment: key.name, region, tenant, epoch: 1 };
+  const name: LogName = { deployment: key.name, region, tenant, epoch };
   const log = {
     name,
     files: new Map<string, Buffer>(),
@@ -100,6 +102,7 @@ export async function makeLog({
         seq,
         prev: last,
         outcome: seq % 5 === 4 ? 'denied' : 'success',
+        action_version: 1,
         event: eventOf(seq, tenant),
       };
       const bytes = entryBytes(entry);

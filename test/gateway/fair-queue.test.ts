@@ -98,11 +98,12 @@ describe('a fair queue', () => {
     const queue = newFairQueue({ ...ANY_LOAD, maxLoad: 0, nowMs: () => 1_000 });
     (queue.enter('other', LIMITS) as Leave)();
     let started = 0;
-    for (let count = 0; count < 50; count++)
-      void Promise.resolve(queue.enter('flood', LIMITS)).then((leave) => {
-        started += 1;
-        setImmediate(leave);
-      });
+    const visit = async () => {
+      const leave = await queue.enter('flood', LIMITS);
+      started += 1;
+      setImmediate(leave);
+    };
+    for (let count = 0; count < 50; count++) void visit();
     await until(() => started === 2 + 10);
     for (let turn = 0; turn < 20; turn++) await nextTurn();
     expect([started, queue.running]).toEqual([12, 0]);

@@ -38,7 +38,10 @@ describe('the doors for operators', () => {
 
   it('/.well-known/tenon/keys shows the key that checkpoints and evidence are verified with', async () => {
     const keys = await (await house.fetch(null, '/.well-known/tenon/keys')).json();
-    expect(keys).toEqual({ keys: [{ verifierKey: TEST_SIGNING_KEY.verifierKey, algorithm: 'Ed25519' }] });
+    expect(keys).toEqual({
+      keys: [{ verifierKey: TEST_SIGNING_KEY.verifierKey, algorithm: 'Ed25519' }],
+      rotations: [],
+    });
   });
 });
 

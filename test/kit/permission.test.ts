@@ -35,7 +35,7 @@ class ThingResolver {
   }
 
   @Mutation(() => Boolean)
-  @Directive('@audit(action: "thing.change")')
+  @Directive('@audit(action: "project.create")')
   @Directive('@permission(scope: "projects:write")')
   changeThing(): boolean {
     ran.push('changeThing');

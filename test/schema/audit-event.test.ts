@@ -5,6 +5,7 @@ import {
   checkEvent,
   entryBytes,
   entryLeaf,
+  MAX_ACTION_VERSION,
   MAX_ENTRY_BYTES,
   parseEntry,
   ZERO_PREV,
@@ -24,7 +25,7 @@ const event: AuditEvent = {
   request_id: 'req_01h455vb4pex5vsknk084sn02q',
   ts: '2026-05-04T10:33:21Z',
 };
-const entry: AuditEntry = { v: 1, seq: 0, prev: ZERO_PREV, outcome: 'success', event };
+const entry: AuditEntry = { v: 1, seq: 0, prev: ZERO_PREV, outcome: 'success', action_version: 1, event };
 
 const tooMuch = Array.from({ length: 20 }, () => 'a'.repeat(3500));
 
@@ -33,10 +34,10 @@ const refusedAs = (message: RegExp) =>
   expect.objectContaining({ code: 'AUDIT_EVENT_REFUSED', hint: undefined, message: expect.stringMatching(message) });
 
 describe('an audit entry', () => {
-  test('is the canonical JSON of the five keys, and its leaf the hash of zero and the bytes', () => {
+  test('is the canonical JSON of the six keys, and its leaf the hash of zero and the bytes', () => {
     const bytes = entryBytes(entry);
     expect(bytes.toString()).toBe(
-      '{"event":{"action":"document.share",' +
+      '{"action_version":1,"event":{"action":"document.share",' +
         '"actor":{"id":"usr_01h455vb4pex5vsknk084sn02q","ip":"203.0.113.5","type":"user","ua":"Mozilla/5.0"},' +
         '"context":{"permission":"comment","to":"bob@vendor.com"},"id":"aud_01h455vb4pex5vsknk084sn02q",' +
         '"request_id":"req_01h455vb4pex5vsknk084sn02q",' +
@@ -64,7 +65,7 @@ describe('an audit entry', () => {
       fc.property(fc.dictionary(key, value, { maxKeys: 5 }), fc.nat(), (context, seq) => {
         const prev = seq === 0 ? ZERO_PREV : 'ab'.repeat(32);
         const checked = checkEvent({ ...event, context });
-        const bytes = entryBytes({ v: 1, seq, prev, outcome: 'denied', event: checked });
+        const bytes = entryBytes({ v: 1, seq, prev, outcome: 'denied', action_version: 7, event: checked });
         expect(entryBytes(parseEntry(bytes))).toEqual(bytes);
       }),
     );
@@ -87,6 +88,11 @@ describe('an audit entry', () => {
     ['a later place with none', { ...entry, seq: 1 }, /entry\.prev/],
     ['a predecessor in capitals', { ...entry, seq: 1, prev: 'AB'.repeat(32) }, /entry\.prev/],
     ['another outcome', { ...entry, outcome: 'maybe' }, /entry\.outcome/],
+    ['no version of its action', { ...entry, action_version: undefined }, /entry\.action_version/],
+    ['version 0 of its action', { ...entry, action_version: 0 }, /entry\.action_version/],
+    ['a broken version of its action', { ...entry, action_version: 1.5 }, /entry\.action_version/],
+    ['a text for a version', { ...entry, action_version: '1' }, /entry\.action_version/],
+    ['a version beyond 32 bits', { ...entry, action_version: MAX_ACTION_VERSION + 1 }, /entry\.action_version/],
     ['another event', { ...entry, event: { ...event, ts: 'now' } }, /event\.ts/],
   ])('with %s is neither written nor read', (_name, bad, message) => {
     expect(() => entryBytes(bad as AuditEntry)).toThrow(refusedAs(message));
@@ -210,7 +216,12 @@ describe('an audit event', () => {
   });
 
   test('of the largest size that is taken fits into an entry at any place of the log, and one byte more does not', () => {
-    const last = { ...entry, seq: Number.MAX_SAFE_INTEGER, prev: 'ab'.repeat(32) };
+    const last = {
+      ...entry,
+      seq: Number.MAX_SAFE_INTEGER,
+      prev: 'ab'.repeat(32),
+      action_version: MAX_ACTION_VERSION,
+    };
     const room = MAX_ENTRY_BYTES - entryBytes({ ...last, event: filled(0) }).length;
     expect(entryBytes({ ...last, event: checkEvent(filled(room)) })).toHaveLength(MAX_ENTRY_BYTES);
     expect(() => checkEvent(filled(room + 1))).toThrow(refusedAs(/too large/));

@@ -13,6 +13,7 @@ const production = {
   DATABASE_URL: 'postgres://tenon_app:secret@host/directory',
   CELLS: JSON.stringify([CELL]),
   TENON_CONTEXT_KEY_FILE: '/keys/context.json',
+  TENON_DATA_KEY_FILE: '/keys/data.json',
   TENON_SIGNING_KEY_FILE: '/keys/signing.pem',
 };
 
@@ -63,7 +64,7 @@ describe('the settings', () => {
     expect(() => readConfig({ ...production, CELLS: value })).toThrow(/^CELLS is /);
   });
 
-  it.each(['DATABASE_URL', 'CELLS', 'TENON_CONTEXT_KEY_FILE', 'TENON_SIGNING_KEY_FILE'])(
+  it.each(['DATABASE_URL', 'CELLS', 'TENON_CONTEXT_KEY_FILE', 'TENON_DATA_KEY_FILE', 'TENON_SIGNING_KEY_FILE'])(
     '%s is needed in production',
     (variable) => {
       expect(() => readConfig({ ...production, [variable]: '' })).toThrow(`${variable} is not set`);

@@ -112,7 +112,8 @@ function entryOf(draft: EventDraft, place: { tenant: Id<'tnt'>; seq: number; pre
     request_id: `req_${place.seq}`,
     ts: draft.ts ?? new Date(Date.UTC(2026, 0, 1) + place.seq * 60_000).toISOString(),
   };
-  const bytes = entryBytes({ v: 1, seq: place.seq, prev: place.prev, outcome: draft.outcome ?? 'success', event });
+  const { seq, prev } = place;
+  const bytes = entryBytes({ v: 1, seq, prev, outcome: draft.outcome ?? 'success', action_version: 1, event });
   return { event, seq: place.seq, text: bytes.toString('utf8'), leaf: entryLeaf(bytes) };
 }
 

@@ -11,6 +11,7 @@ import type { CellSettings } from '#schema/setting-readers.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
 import { subgraphs } from '#subgraphs';
 import { cloneDatabase, databaseUrl, ensureTemplate, withClient, type TestDatabase } from './postgres.ts';
+import { DATA_KEYS } from './data-keys.ts';
 
 /** Keys of the tenant context in tests; every template database knows them. */
 export const CONTEXT_KEYS: ContextKeys = parseContextKeys(
@@ -74,6 +75,7 @@ export async function makeStores(): Promise<TestStores> {
       openDatabases({
         ...settingsFor('tenon_app', archive),
         keys: CONTEXT_KEYS,
+        dataKeys: DATA_KEYS,
         entities: subgraphs.flatMap(({ entities }) => entities),
         poolSize: 6,
       }),

@@ -17,6 +17,8 @@ export interface Radosgw {
   /** `http://127.0.0.1:port`. */
   readonly endpoint: string;
   readonly credentials: AwsCredentials;
+  /** Runs radosgw-admin, as only the operator of the storage can. */
+  admin(...args: readonly string[]): Promise<void>;
   /** Ends its processes and removes its folder. */
   stop(): Promise<void>;
 }
@@ -86,7 +88,10 @@ async function start(folder: string, daemons: ChildProcess[]): Promise<Omit<Rado
     ...keys,
   );
   await untilListening(ports.s3, await daemon('radosgw', '-n', 'client.rgw'));
-  return { endpoint: `http://127.0.0.1:${ports.s3}`, credentials };
+  const admin = async (...args: readonly string[]) => {
+    await run('radosgw-admin', '-c', conf, '-n', 'client.rgw', ...args);
+  };
+  return { endpoint: `http://127.0.0.1:${ports.s3}`, credentials, admin };
 }
 
 function addresses({ v1, v2 }: { v1: number; v2: number }): string {

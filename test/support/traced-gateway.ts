@@ -30,7 +30,7 @@ const stopTelemetry = startTelemetry({
 
 const { compose } = await import('#kit/composition.ts');
 const { openDatabases } = await import('#kit/database.ts');
-const { readContextKeys, readSigningKey } = await import('#kit/key-files.ts');
+const { readContextKeys, readDataKeys, readSigningKey } = await import('#kit/key-files.ts');
 const { readConfig } = await import('#schema/config.ts');
 const { subgraphs } = await import('#subgraphs');
 const { startGateway } = await import('../../gateway/server.ts');
@@ -40,6 +40,7 @@ const databases = await openDatabases({
   directoryUrl: config.databaseUrl ?? '',
   cells: config.cells ?? [],
   keys: readContextKeys(config),
+  dataKeys: readDataKeys(config),
   entities: subgraphs.flatMap(({ entities }) => entities),
   poolSize: 4,
 });

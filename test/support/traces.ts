@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { buffer, text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
+import { DATA_KEYS } from './data-keys.ts';
 import { CONTEXT_KEYS, type TestStores } from './databases.ts';
 import { TEST_SIGNING_KEY } from './signing-key.ts';
 
@@ -52,6 +53,9 @@ export function deploymentSettings(stores: TestStores): Record<string, string> {
   const contextKeyFile = join(folder, 'context-keys.json');
   const keys = CONTEXT_KEYS.all.map(({ kid, secret }) => ({ kid, secret: secret.toString('hex') }));
   writeFileSync(contextKeyFile, JSON.stringify({ signing: CONTEXT_KEYS.signing.kid, keys }));
+  const dataKeyFile = join(folder, 'data-keys.json');
+  const dataKeys = DATA_KEYS.all.map(({ kid, secret }) => ({ kid, secret: secret.toString('hex') }));
+  writeFileSync(dataKeyFile, JSON.stringify({ current: DATA_KEYS.current.kid, keys: dataKeys }));
   const signingKeyFile = join(folder, 'signing-key.pem');
   writeFileSync(signingKeyFile, TEST_SIGNING_KEY.privateKey.export({ type: 'pkcs8', format: 'pem' }));
   return {
@@ -59,6 +63,7 @@ export function deploymentSettings(stores: TestStores): Record<string, string> {
     DATABASE_URL: directoryUrl,
     CELLS: JSON.stringify(cells),
     TENON_CONTEXT_KEY_FILE: contextKeyFile,
+    TENON_DATA_KEY_FILE: dataKeyFile,
     TENON_SIGNING_KEY_FILE: signingKeyFile,
     PORT: '0',
   };

@@ -6,6 +6,7 @@ import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, uuidOrNull } from '#schema/ids.ts';
 import { readNetworks } from '#kit/network-list.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import type { CreateApiKeyInput } from '../inputs.ts';
 import type { RotateApiKeyInput, SetAllowedNetworksInput } from './inputs.ts';
 import { Credential, type User } from '../model.ts';
@@ -102,7 +103,8 @@ export async function setAllowedNetworks(ctx: RequestContext, input: SetAllowedN
     );
     const credential = await requireCredential(tx, uuid);
     const context = { allowed_networks: networks };
-    if (changed.length > 0) await auditCredential(tx, ctx, { action: 'api_key.set_networks', credential, context });
+    if (changed.length === 0) await appendUnchanged(tx, ctx, 'api_key.set_networks');
+    else await auditCredential(tx, ctx, { action: 'api_key.set_networks', credential, context });
     return credential;
   });
 }
@@ -119,7 +121,7 @@ export async function createSignInLink(ctx: RequestContext, userId: string): Pro
   return `${ctx.platform.publicUrl}/sso/link?token=${token}`;
 }
 
-/** Revokes a credential; the next request with it is refused. Again is no error and writes nothing. */
+/** Revokes a credential; the next request with it is refused. Again is no error. */
 export async function revokeCredential(ctx: RequestContext, id: string): Promise<Credential> {
   const kind = Object.values(CREDENTIAL_KINDS).find((names) => uuidOrNull(names.id, id) !== null);
   const uuid = kind === undefined ? null : uuidOrNull(kind.id, id);
@@ -130,7 +132,8 @@ export async function revokeCredential(ctx: RequestContext, id: string): Promise
       [uuid, ctx.clock()],
     );
     const credential = await requireCredential(tx, uuid);
-    if (revoked.length > 0) await auditCredential(tx, ctx, { action: 'credential.revoke', credential });
+    if (revoked.length === 0) await appendUnchanged(tx, ctx, 'credential.revoke');
+    else await auditCredential(tx, ctx, { action: 'credential.revoke', credential });
     return credential;
   });
 }

@@ -1,5 +1,6 @@
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
@@ -100,7 +101,8 @@ export async function grantRole(ctx: RequestContext, input: UserRoleInput): Prom
       'insert into user_roles (user_id, role_id) values ($1, $2) on conflict do nothing returning user_id',
       keysOf(input),
     );
-    if (granted.length > 0) await auditGrant(tx, ctx, { action: 'role.grant', role, to: { user: user.id } });
+    if (granted.length === 0) await appendUnchanged(tx, ctx, 'role.grant');
+    else await auditGrant(tx, ctx, { action: 'role.grant', role, to: { user: user.id, source: 'graphql' } });
     return user;
   });
 }
@@ -114,7 +116,8 @@ export async function revokeRole(ctx: RequestContext, input: UserRoleInput): Pro
       'delete from user_roles where user_id = $1 and role_id = $2 returning user_id',
       keysOf(input),
     );
-    if (revoked.length > 0) await auditGrant(tx, ctx, { action: 'role.revoke', role, to: { user: user.id } });
+    if (revoked.length === 0) await appendUnchanged(tx, ctx, 'role.revoke');
+    else await auditGrant(tx, ctx, { action: 'role.revoke', role, to: { user: user.id } });
     return user;
   });
 }
@@ -130,7 +133,8 @@ export async function mapGroupToRole(ctx: RequestContext, input: GroupRoleInput)
       'insert into group_roles (group_id, role_id) values ($1, $2) on conflict do nothing returning group_id',
       [uuidOf('grp', input.groupId), uuidOf('rol', input.roleId)],
     );
-    if (mapped.length > 0) await auditGrant(tx, ctx, { action: 'group.map_role', role, to: { group: group.id } });
+    if (mapped.length === 0) await appendUnchanged(tx, ctx, 'group.map_role');
+    else await auditGrant(tx, ctx, { action: 'group.map_role', role, to: { group: group.id } });
     return group;
   });
 }

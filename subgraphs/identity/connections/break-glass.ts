@@ -1,6 +1,7 @@
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf } from '#schema/ids.ts';
 import { requireUser } from '../service.ts';
@@ -16,7 +17,7 @@ export async function listBreakGlassUsers(ctx: RequestContext): Promise<BreakGla
   return inTenantOnce(ctx, readPeople);
 }
 
-/** Names a person for break-glass; again is no error and writes nothing. */
+/** Names a person for break-glass; again is no error. */
 export async function addBreakGlassUser(ctx: RequestContext, userId: string): Promise<BreakGlassUser[]> {
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, userId);
@@ -24,7 +25,8 @@ export async function addBreakGlassUser(ctx: RequestContext, userId: string): Pr
       `insert into break_glass_users (user_id, named_by, named_at) values ($1, $2, $3) on conflict do nothing returning user_id`,
       [uuidOf('usr', user.id), ctx.tenant.actor.id, ctx.clock()],
     );
-    if (named.length > 0)
+    if (named.length === 0) await appendUnchanged(tx, ctx, 'break_glass.add');
+    else
       await appendAudit(tx, ctx, {
         action: 'break_glass.add',
         resource: { type: 'user', id: user.id, name: user.displayName },

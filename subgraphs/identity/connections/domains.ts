@@ -148,11 +148,11 @@ export async function missRecord(ctx: RequestContext, claim: EmailDomain): Promi
               sso_enforced = sso_enforced and not $4 where id = $1`,
       [uuidOf('dom', claim.id), now, isProven ? missingSince : null, isLapsed],
     );
-    await appendAudit(tx, ctx, {
-      ...note(isLapsed ? 'email_domain.lapse' : 'email_domain.verify', claim, { record: 'missing' }),
-      outcome: 'failure',
-    });
-    if (isLapsed) await release(ctx, claim.domain);
+    await appendAudit(tx, ctx, { ...note('email_domain.verify', claim, { record: 'missing' }), outcome: 'failure' });
+    if (isLapsed) {
+      await appendAudit(tx, ctx, { ...note('email_domain.lapse', claim, { record: 'missing' }), outcome: 'failure' });
+      await release(ctx, claim.domain);
+    }
     return requireDomain(tx, claim.id);
   });
 }

@@ -27,7 +27,7 @@ type Query = Pick<TenantTransaction, 'query'>;
 export async function syncGroups(tx: Query, ctx: RequestContext, asserted: AssertedGroups): Promise<void> {
   const names = groupNames(asserted.names);
   if (asserted.names.length > MAX_GROUPS)
-    return auditSync(tx, ctx, { ...asserted, added: [], removed: [], skipped: [`${asserted.names.length} groups`] });
+    return auditSync(tx, ctx, { ...asserted, added: [], removed: [], skipped: [] });
   const { own, skipped } = await ownGroups(tx, ctx, { ...asserted, names });
   const change = await moveMember(tx, asserted, own);
   if (change.added.length + change.removed.length > 0)
@@ -111,6 +111,7 @@ async function auditSync(
   {
     connection,
     user,
+    names,
     added,
     removed,
     skipped,
@@ -121,6 +122,7 @@ async function auditSync(
     resource: { type: 'user', id: idOf('usr', user), name: null },
     context: {
       connection: connection.id,
+      asserted: names.length,
       groups_added: added.map((id) => idOf('grp', id)),
       groups_removed: removed.map((id) => idOf('grp', id)),
       groups_left_alone: skipped.slice(0, MAX_SHOWN),

@@ -1,6 +1,7 @@
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { uuidOf, uuidOrNull, type Id } from '#schema/ids.ts';
 import { heldScopes } from '../access/roles.ts';
@@ -46,6 +47,7 @@ export async function activateConnection(ctx: RequestContext, id: string): Promi
   const connection = await inTenant(ctx, async (tx) => {
     const known = await requireConnection(tx, id);
     await requireAllRights(tx, ctx);
+    if (known.state === ConnectionState.ACTIVE) await appendUnchanged(tx, ctx, 'identity_connection.activate');
     return known;
   });
   if (connection.state === ConnectionState.ACTIVE) return connection;
@@ -58,7 +60,11 @@ export async function activateConnection(ctx: RequestContext, id: string): Promi
  * domain may sign in over a connection alone. Again is no error.
  */
 export async function disableConnection(ctx: RequestContext, id: string): Promise<IdentityConnection> {
-  const connection = await inTenant(ctx, (tx) => requireConnection(tx, id));
+  const connection = await inTenant(ctx, async (tx) => {
+    const known = await requireConnection(tx, id);
+    if (known.state === ConnectionState.DISABLED) await appendUnchanged(tx, ctx, 'identity_connection.disable');
+    return known;
+  });
   if (connection.state === ConnectionState.DISABLED) return connection;
   return moveConnection(ctx, connection, { state: ConnectionState.DISABLED, action: 'identity_connection.disable' });
 }

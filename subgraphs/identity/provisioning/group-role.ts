@@ -2,6 +2,7 @@ import { In } from 'typeorm';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf } from '#schema/ids.ts';
 import type { GroupRoleInput } from '../inputs.ts';
@@ -48,7 +49,8 @@ export async function unmapGroupFromRole(ctx: RequestContext, input: GroupRoleIn
       uuidOf('grp', group.id),
       uuidOf('rol', role.id),
     ]);
-    if (removed.length > 0) {
+    if (removed.length === 0) await appendUnchanged(tx, ctx, 'group.unmap_role');
+    else {
       await appendAudit(tx, ctx, {
         action: 'group.unmap_role',
         resource: { type: 'role', id: role.id, name: role.name },

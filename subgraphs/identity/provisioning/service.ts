@@ -1,6 +1,7 @@
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf } from '#schema/ids.ts';
@@ -60,8 +61,8 @@ export async function updateScimConnection(
     );
     const connection = await lockConnection(tx, connectionId);
     const old = { profile: before.profile, state: before.state, manages: [...before.manages] };
-    if (changed.length > 0)
-      await auditConnection(tx, ctx, { action: 'scim_connection.update', connection, context: { before: old } });
+    if (changed.length === 0) await appendUnchanged(tx, ctx, 'scim_connection.update');
+    else await auditConnection(tx, ctx, { action: 'scim_connection.update', connection, context: { before: old } });
     return connection;
   });
 }

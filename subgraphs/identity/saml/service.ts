@@ -1,6 +1,7 @@
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { outgoingFetch } from '#kit/outgoing-http.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail, TenonError } from '#schema/errors.ts';
 import { isId, mintId, uuidOf, uuidOrNull, type Id } from '#schema/ids.ts';
 import { heldScopes } from '../access/roles.ts';
@@ -51,7 +52,8 @@ export async function createSamlConnection(
         ctx.clock(),
       ],
     );
-    return audited(tx, ctx, { id, action: 'identity_connection.create', context: { entity_id: settings.idpEntityId } });
+    const context = { jit: input.jit ?? false, entity_id: settings.idpEntityId };
+    return audited(tx, ctx, { id, action: 'identity_connection.create', context });
   });
 }
 
@@ -113,10 +115,13 @@ export async function refreshMetadata(ctx: RequestContext, id: string): Promise<
 /** Adds a certificate of the identity provider beside those there are. */
 export async function addCertificate(ctx: RequestContext, input: AddSamlCertificateInput): Promise<IdentityConnection> {
   const { pem, fingerprint } = readCertificate(input.certificate);
-  return changeConnection(ctx, input.connectionId, async (_tx, connection) => {
+  return changeConnection(ctx, input.connectionId, async (tx, connection) => {
     const settings = samlSettings(connection.settings);
     const known = certificatesOf(settings).some((certificate) => certificate.fingerprint === fingerprint);
-    if (known) return null;
+    if (known) {
+      await appendUnchanged(tx, ctx, 'saml_certificate.add');
+      return null;
+    }
     const certificates = [...settings.certificates, { pem, warnedAt: null }];
     return { settings: { ...settings, certificates }, action: 'saml_certificate.add', context: { fingerprint } };
   });

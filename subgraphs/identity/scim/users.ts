@@ -212,7 +212,7 @@ async function updateRow(
       where id = $1`,
     [row.id, ...columnsOf(document), ctx.clock()],
   );
-  await auditUser(tx, ctx, { action: 'user.update', row, context: { attributes: [...attributes] } });
+  await auditUser(tx, ctx, { action: 'user.update', row, context: { source: 'scim', attributes: [...attributes] } });
 }
 
 async function setActive(

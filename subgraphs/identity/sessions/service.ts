@@ -1,5 +1,6 @@
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOrNull } from '#schema/ids.ts';
 import type { Session } from './model.ts';
@@ -27,7 +28,9 @@ export async function sessionsOf(ctx: RequestContext, userId: string): Promise<S
 export async function revokeSession(ctx: RequestContext, id: string): Promise<boolean> {
   return inTenant(ctx, async (tx) => {
     const { user } = await requireSession(tx, id);
-    return endSession(tx, ctx, { id, action: 'session.revoke', context: { user } });
+    const ended = await endSession(tx, ctx, { id, action: 'session.revoke', context: { user } });
+    if (!ended) await appendUnchanged(tx, ctx, 'session.revoke');
+    return ended;
   });
 }
 
@@ -37,11 +40,20 @@ export async function revokeSession(ctx: RequestContext, id: string): Promise<bo
  */
 export async function signOut(ctx: RequestContext, id: string | null): Promise<boolean> {
   const { sessionId, actor } = ctx.tenant;
-  if (sessionId === null) return false;
   return inTenant(ctx, async (tx) => {
+    if (sessionId === null) {
+      await appendUnchanged(tx, ctx, 'session.end');
+      return false;
+    }
     if (id !== null && (await requireSession(tx, id)).user !== actor.id)
       fail('NOT_FOUND', 'a session of somebody else');
-    return endSession(tx, ctx, { id: id ?? sessionId, action: 'session.end' });
+    const ended = await endSession(tx, ctx, {
+      id: id ?? sessionId,
+      action: 'session.end',
+      context: { cause: 'sign_out' },
+    });
+    if (!ended) await appendUnchanged(tx, ctx, 'session.end');
+    return ended;
   });
 }
 

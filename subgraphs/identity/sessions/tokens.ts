@@ -111,7 +111,7 @@ async function exchangeOnce(
     const used = await useUp(tx, ctx);
     if (used === null) return null;
     if (used.reuse === null) return issuePair(tx, ctx, await requireLive(tx, ctx, used.session));
-    await endForReuse(tx, ctx, { session: used.session, reason: used.reuse });
+    await endForReuse(tx, ctx, { session: used.session, cause: used.reuse });
     return null;
   });
   return pair ?? fail('UNAUTHENTICATED', 'the one-time token is unknown, used or expired');
@@ -131,11 +131,11 @@ async function lockOwner(tx: TenantTransaction, { uuid }: OneTimeToken): Promise
 async function endForReuse(
   tx: TenantTransaction,
   ctx: RequestContext,
-  { session, reason }: { session: string; reason: string },
+  { session, cause }: { session: string; cause: string },
 ): Promise<void> {
   const id = idOf('ses', session);
   const named = { ...ctx, tenant: { ...ctx.tenant, sessionId: id } };
-  await endSession(tx, named, { id, action: 'session.end', context: { reason } });
+  await endSession(tx, named, { id, action: 'session.end', context: { cause } });
 }
 
 interface LiveSession {

@@ -1,6 +1,7 @@
 import { inTenant } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import { heldScopes, rolesOf } from '../access/roles.ts';
@@ -62,10 +63,13 @@ export async function resetFactors(ctx: RequestContext, id: string): Promise<Use
       `select id from credentials where user_id = $1 and kind = 'session' and revoked_at is null and expires_at > $2`,
       [uuidOf('usr', id), ctx.clock()],
     );
-    const context = { reason: 'factors_reset' };
+    const context = { user: userId, reason: 'factors_reset' };
     for (const session of live)
       await endSession(tx, ctx, { id: idOf('ses', session.id), action: 'session.revoke', context });
-    if (factors.length + live.length === 0) return { user: found, changed: false };
+    if (factors.length + live.length === 0) {
+      await appendUnchanged(tx, ctx, 'factors.reset');
+      return { user: found, changed: false };
+    }
     await appendAudit(tx, ctx, {
       action: 'factors.reset',
       resource: { type: 'user', id: userId, name: found.displayName },
@@ -77,12 +81,13 @@ export async function resetFactors(ctx: RequestContext, id: string): Promise<Use
   return user;
 }
 
-/** Lets somebody try again at once who has failed too often; where she may anyway, nothing is written. */
+/** Lets somebody try again at once who has failed too often; where she may anyway, nothing is changed. */
 export async function unlockSignIn(ctx: RequestContext, id: string): Promise<User> {
   return inTenant(ctx, async (tx) => {
     const user = await requireUser(tx, id);
     const userId = idOf('usr', uuidOf('usr', id));
-    if (await unlockAccount(tx, userId, ctx.clock()))
+    if (!(await unlockAccount(tx, userId, ctx.clock()))) await appendUnchanged(tx, ctx, 'sign_in.unlock');
+    else
       await appendAudit(tx, ctx, {
         action: 'sign_in.unlock',
         resource: { type: 'user', id: userId, name: user.displayName },

@@ -19,7 +19,7 @@ startTelemetry({
 const [
   { openDatabases },
   { storeSettings },
-  { readContextKeys, readSigningKey },
+  { readContextKeys, readDataKeys, readSigningKey },
   { startGateway },
   { shopSupergraph },
 ] = await Promise.all([
@@ -34,6 +34,7 @@ const config = { ...readConfig(), subgraphs: addresses };
 const databases = await openDatabases({
   ...storeSettings(readConfig())('tenon_app'),
   keys: readContextKeys(config),
+  dataKeys: readDataKeys(config),
   entities: [],
 });
 const supergraphSdl = shopSupergraph(addresses);

@@ -14,6 +14,7 @@ import { remoteTransport, type RemoteTransport } from '../../../gateway/links/re
 import { RequestWatch } from '../../../gateway/links/request-signal.ts';
 import { newResilientLinks } from '../../../gateway/links/resilience.ts';
 import { everything, scopeOf, seedTenant, type TestTenant } from '../../isolation/two-tenants.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../../support/databases.ts';
 import { untilRunning } from '../../support/statements.ts';
 import { requestOf } from './a-call.ts';
@@ -58,6 +59,7 @@ beforeAll(async () => {
   databases = await openDatabases({
     ...stores.settingsFor('tenon_app', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: [],
     poolSize: 1,
   });

@@ -11,6 +11,7 @@ import { mintId, uuidOf } from '#schema/ids.ts';
 import { isScope, SCOPES, type Scope } from '#schema/scopes.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
 import { audit } from '../../../subgraphs/audit/index.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../../support/databases.ts';
 import { beginLog, type WrittenLog } from '../../support/audit-log.ts';
 import { withClient } from '../../support/postgres.ts';
@@ -35,7 +36,13 @@ const SCOPES_HEADER = 'x-test-context';
 export async function openAudit(): Promise<AuditPlatform> {
   const stores = await makeStores();
   const settings = stores.settingsFor('tenon_app', 'file:///nowhere');
-  const databases = await openDatabases({ ...settings, keys: CONTEXT_KEYS, entities: audit.entities, poolSize: 8 });
+  const databases = await openDatabases({
+    ...settings,
+    keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
+    entities: audit.entities,
+    poolSize: 8,
+  });
   const config = readConfig({ PORT: '0' });
   const platform: Platform = {
     config,

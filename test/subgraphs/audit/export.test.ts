@@ -1,8 +1,13 @@
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { requestContext } from '#kit/request-context.ts';
+import { parseVerifierKey } from '#schema/signed-note.ts';
+import { keyOf, verifyExport } from '../../../compliance/verifier/tenon-verify.mjs';
+import { verifyExportFile } from '../../../compliance/verify/export.ts';
 import { beginLog } from '../../support/audit-log.ts';
+import { TEST_SIGNING_KEY } from '../../support/signing-key.ts';
 import { exportCsv, exportNdjson } from '../../../subgraphs/audit/export.ts';
 import { openAudit, without } from './audit-platform.ts';
 
@@ -22,7 +27,12 @@ describe('the NDJSON export', () => {
     const answer = await house.fetch(ctx, NDJSON);
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/x-ndjson']);
     const lines = linesOf(await answer.text());
-    expect(lines).toEqual(log.entries.map(({ text, leaf }) => `{"entry":${text},"leaf":"${leaf.toString('hex')}"}`));
+    expect(lines).toEqual(
+      log.entries.map(
+        ({ text, leaf }) =>
+          `{"entry":${text},"epoch":1,"leaf":"${leaf.toString('hex')}","proof":null,"tree_size":null}`,
+      ),
+    );
     expect(JSON.parse(lines[7] ?? '')).toMatchObject({ entry: { seq: 7, event: { id: log.entries[7]?.event.id } } });
   });
 
@@ -106,12 +116,12 @@ describe('the CSV export', () => {
     expect(answer.headers.get('content-type')).toBe('text/csv; charset=utf-8; header=present');
     const lines = (await answer.text()).split('\r\n');
     expect(lines[0]).toBe(
-      'epoch,seq,ts,id,action,outcome,actor_type,actor_id,actor_ip,actor_ua,resource_type,resource_id,resource_name,context,session_id,request_id,leaf',
+      'epoch,seq,ts,id,action,outcome,actor_type,actor_id,actor_ip,actor_ua,resource_type,resource_id,resource_name,context,session_id,request_id,leaf,tlog_proof',
     );
     expect(lines).toHaveLength(402);
     const [first] = log.entries;
     expect(lines[1]).toBe(
-      `1,0,2026-01-01T00:00:00.000Z,${first?.event.id},document.share,success,system,test,,,thing,thing-0,,{},,req_0,${first?.leaf.toString('hex')}`,
+      `1,0,2026-01-01T00:00:00.000Z,${first?.event.id},document.share,success,system,test,,,thing,thing-0,,{},,req_0,${first?.leaf.toString('hex')},`,
     );
   });
 
@@ -136,6 +146,52 @@ describe('the CSV export', () => {
   });
 });
 
+describe('a sealed log', () => {
+  const key = keyOf(TEST_SIGNING_KEY.verifierKey);
+  const verdicts = (text: string) => {
+    const { integrity, completeness, counts } = verifyExport(Buffer.from(text), { keys: [key] });
+    return [integrity.verdict, completeness.verdict, counts.entries];
+  };
+  /** The single file reads no CSV. */
+  const csvVerdicts = async (text: string) => {
+    const keys = [parseVerifierKey(TEST_SIGNING_KEY.verifierKey)];
+    const pieces = Readable.from([Buffer.from(text)]);
+    const { integrity, completeness, counts } = await verifyExportFile({ path: 'events.csv', pieces, keys });
+    return [integrity.verdict, completeness.verdict, counts.entries];
+  };
+
+  it('is exported with a proof of every entry, which the single-file verifier follows', async () => {
+    const { ctx: sealed, log: hers } = await house.addTenant('sealed');
+    await hers.append(Array.from({ length: 700 }, () => ({})));
+    const note = await hers.seal();
+    const text = await (await house.fetch(sealed, NDJSON)).text();
+    expect(JSON.parse(linesOf(text)[0] ?? '')).toEqual({ checkpoint: note, epoch: 1 });
+    expect(verdicts(text)).toEqual(['pass', 'pass', 700]);
+    expect(await csvVerdicts(await (await house.fetch(sealed, CSV)).text())).toEqual(['pass', 'pass', 700]);
+    const changed = text.replace('thing-650', 'thing-651');
+    expect(verdicts(changed)).toEqual(['fail', 'cannot say', 699]);
+  });
+
+  it('gives a row that can be shown alone, with its checkpoint', async () => {
+    const { ctx: sealed, log: hers } = await house.addTenant('rows');
+    await hers.append(Array.from({ length: 20 }, () => ({})));
+    await hers.seal();
+    const [checkpoint, ...rows] = linesOf(await (await house.fetch(sealed, NDJSON)).text());
+    expect(verdicts(`${checkpoint}\n${rows[13]}\n`)).toEqual(['pass', 'cannot say', 1]);
+    expect(verdicts(`${rows[13]}\n`)).toEqual(['fail', 'cannot say', 0]);
+  });
+
+  it('marks what no checkpoint covers yet', async () => {
+    const { ctx: growing, log: hers } = await house.addTenant('growing');
+    await hers.append([{}, {}, {}]);
+    await hers.seal();
+    await hers.append([{}, {}]);
+    const answers = ['cannot say', 'pass', 3];
+    expect(verdicts(await (await house.fetch(growing, NDJSON)).text())).toEqual(answers);
+    expect(await csvVerdicts(await (await house.fetch(growing, CSV)).text())).toEqual(answers);
+  });
+});
+
 describe('an export', () => {
   it('is recorded by its door and the names of its filters', async () => {
     const { ctx: watched } = await house.addTenant('watched');
@@ -150,11 +206,12 @@ describe('an export', () => {
   it.each([
     '?outcome=maybe',
     '?actorid=x',
-    '?action=a&action=b',
+    '?text=a&text=b',
     '?from=yesterday',
     '?from=2026-01-01T00:00',
     '?text=',
     '?__proto__=x',
+    '?personal=yes',
     `?text=${'x'.repeat(201)}`,
   ])('refuses the query %s, and records no reading', async (query) => {
     const before = (await house.written(ctx)).length;

@@ -12,6 +12,7 @@ import { SCOPES, type Scope } from '#schema/scopes.ts';
 import type { TenantContext, TenantState } from '#schema/tenant-context.ts';
 import { billing } from '../../../subgraphs/billing/index.ts';
 import { recordUsage, type UsageReceipt } from '../../../subgraphs/billing/usage.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../../support/databases.ts';
 import { withClient } from '../../support/postgres.ts';
 
@@ -93,6 +94,7 @@ async function openBillingDatabases(stores: TestStores): Promise<Databases> {
   const databases = await openDatabases({
     ...stores.settingsFor('tenon_app', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: billing.entities,
     poolSize: 6,
   });

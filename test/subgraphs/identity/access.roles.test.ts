@@ -161,7 +161,7 @@ describe('a role', () => {
 });
 
 describe('a revoked credential', () => {
-  it('is refused at its next use, and revoking it again records nothing', async () => {
+  it('is refused at its next use, and revoking it again changes nothing', async () => {
     const { data } = await ask(world.acme.request(ALL), operation('createApiKey').document, {
       input: { name: 'brief', client: 'partner', scopes: ['scim'] },
     });

@@ -4,6 +4,7 @@ import { createLocalJWKSet, jwtVerify, type JWTPayload, type JSONWebKeySet } fro
 import { afterAll } from 'vitest';
 import { openDatabases } from '#kit/database.ts';
 import type { Platform } from '#kit/request-context.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS } from '../../support/databases.ts';
 import { identity } from '../../../subgraphs/identity/index.ts';
 import { startDeliveries, type DeliveryLoop } from '../../../subgraphs/identity/security-events/delivery-loop.ts';
@@ -74,6 +75,7 @@ export async function startWorkerOf(house: IdentityPlatform, change: Partial<Pla
   const databases = await openDatabases({
     ...house.stores.settingsFor('tenon_worker', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: [...identity.entities],
     poolSize: 8,
   });

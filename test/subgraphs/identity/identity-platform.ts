@@ -18,8 +18,10 @@ import { identity } from '../../../subgraphs/identity/index.ts';
 import { tenants } from '../../../subgraphs/tenants/index.ts';
 import { systemOrigin } from '../../../subgraphs/tenants/operator.ts';
 import { provisionTenant } from '../../../subgraphs/tenants/provisioning.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../../support/databases.ts';
 import { withClient } from '../../support/postgres.ts';
+import { opened } from '../../support/outbox.ts';
 
 /** The identity subgraph behind its REST doors and its graph, over real stores of the calling test file's own. */
 export interface IdentityPlatform {
@@ -165,6 +167,7 @@ async function openStores(stores: TestStores): Promise<Databases> {
   const databases = await openDatabases({
     ...stores.settingsFor('tenon_app', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: [...identity.entities, ...tenants.entities],
     poolSize: 6,
   });
@@ -216,7 +219,10 @@ async function makeTenant(
         'select event from outbox where tenant_id = $1 order by position',
         [uuidOf('tnt', context.tenant)],
       );
-      return rows.map(({ event }) => JSON.parse(event) as AuditEvent);
+      return opened(
+        platform.databases,
+        rows.map(({ event }) => JSON.parse(event) as AuditEvent),
+      );
     },
   };
 }

@@ -343,8 +343,8 @@ describe('the audit log', () => {
     const events = (await world.initech.events()).slice(before);
     expect(events.map(({ action, context }) => [action, context])).toEqual([
       ['user.provision', { active: true }],
-      ['user.update', { attributes: ['name', 'title'] }],
-      ['user.update', { attributes: expect.arrayContaining(['name', 'emails', 'title']) }],
+      ['user.update', { source: 'scim', attributes: ['name', 'title'] }],
+      ['user.update', { source: 'scim', attributes: expect.arrayContaining(['name', 'emails', 'title']) }],
       ['user.deactivate', { sessions: 0, api_keys: 0 }],
       ['user.reactivate', {}],
       ['user.delete', { sessions: 0, api_keys: 0 }],

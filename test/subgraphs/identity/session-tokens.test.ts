@@ -225,7 +225,7 @@ describe('a refresh token', () => {
     const ended = (await world.acme.events()).filter(
       ({ action, resource }) => action === 'session.end' && resource.id === opened.id,
     );
-    expect(ended).toMatchObject([{ context: { reason: 'refresh_reuse' }, session_id: opened.id }]);
+    expect(ended).toMatchObject([{ context: { cause: 'refresh_reuse' }, session_id: opened.id }]);
   });
 
   it('that is used twice at the same moment is handed on at most once', async () => {
@@ -306,7 +306,7 @@ describe('a sign-in that an app waits for', () => {
       false,
     ]);
     const events = await world.acme.events();
-    expect(events.some(({ action, context }) => action === 'session.end' && context['reason'] === 'code_reuse')).toBe(
+    expect(events.some(({ action, context }) => action === 'session.end' && context['cause'] === 'code_reuse')).toBe(
       true,
     );
   });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { uuidOf } from '#schema/ids.ts';
 import { userHandleOf } from '../../../subgraphs/identity/sign-in/passkey-response.ts';
 import { openHouse, type House } from '../../support/house.ts';
+import { outboxEvents } from '../../support/outbox.ts';
 import { withClient } from '../../support/postgres.ts';
 import { newPasskey, type RequestOptions } from './software-authenticator.ts';
 
@@ -24,12 +24,9 @@ async function countedAddress(house: House, forwardedFor: string): Promise<strin
   expect((await post('/sso/passkey', { credential })).status).toBe(401);
   return withClient(house.stores.url('eu-1'), async (client) => {
     const counted = await client.query('delete from app.sign_in_attempts where user_id is null returning subject');
-    const refused = await client.query(
-      `select event::jsonb #>> '{actor,ip}' as ip from app.outbox
-        where tenant_id = $1 and event::jsonb ->> 'action' = 'sign_in.refuse' order by position desc limit 1`,
-      [uuidOf('tnt', tenant)],
-    );
-    return [counted.rows[0]?.subject, refused.rows[0]?.ip];
+    const events = (await outboxEvents(house, 'acme')).filter(({ action }) => action === 'sign_in.refuse');
+    const ip = events.at(-1)?.actor.ip;
+    return [counted.rows[0]?.subject, typeof ip === 'string' ? ip : 'none'];
   });
 }
 

@@ -3,6 +3,7 @@ import { openDatabases } from '#kit/database.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { identity } from '../../../subgraphs/identity/index.ts';
 import { takeTurn } from '../../../subgraphs/identity/upkeep/turn.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS } from '../../support/databases.ts';
 import type { IdentityPlatform } from './identity-platform.ts';
 
@@ -11,6 +12,7 @@ export async function openUpkeepWorker(world: IdentityPlatform): Promise<Platfor
   const databases = await openDatabases({
     ...world.stores.settingsFor('tenon_worker', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: [...identity.entities],
     poolSize: 4,
   });

@@ -115,7 +115,7 @@ describe('a new tenant', () => {
       resource: { type: 'tenant', id: tenant.id, name: 'Name of logged' },
       context: { tier: 'GROWTH', region: 'eu', cell: 'eu-1' },
     });
-    expect(events[2]?.context).toEqual({ user: adminUserId });
+    expect(events[2]?.context).toEqual({ user: adminUserId, source: 'provisioning' });
   });
 
   it('is active at once when free, and in the state that is asked for', async () => {

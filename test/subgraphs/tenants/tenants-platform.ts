@@ -11,8 +11,10 @@ import type { TenantContext } from '#schema/tenant-context.ts';
 import { tenants } from '../../../subgraphs/tenants/index.ts';
 import { systemOrigin } from '../../../subgraphs/tenants/operator.ts';
 import { ensureOperatorTenant, type TenantInput } from '../../../subgraphs/tenants/provisioning.ts';
+import { DATA_KEYS } from '../../support/data-keys.ts';
 import { CONTEXT_KEYS, makeStores, type StoreName, type TestStores } from '../../support/databases.ts';
 import { withClient } from '../../support/postgres.ts';
+import { opened } from '../../support/outbox.ts';
 
 /** The tenants subgraph over real stores of the calling test file's own, with a clock that stands still. */
 export interface TenantsPlatform {
@@ -53,7 +55,10 @@ export async function openTenants(): Promise<TenantsPlatform> {
     events: async (tenant, cell = 'eu-1') => {
       const sql = 'select event from outbox where tenant_id = $1 order by position';
       const rows = await peek<{ event: string }>(cell, sql, [uuidOf('tnt', tenant)]);
-      return rows.map(({ event }) => JSON.parse(event) as AuditEvent);
+      return opened(
+        databases,
+        rows.map(({ event }) => JSON.parse(event) as AuditEvent),
+      );
     },
   };
 }
@@ -65,6 +70,7 @@ export async function open(stores: TestStores, cells?: Databases['cells']): Prom
     ...settings,
     cells: cells ?? settings.cells,
     keys: CONTEXT_KEYS,
+    dataKeys: DATA_KEYS,
     entities: tenants.entities,
     poolSize: 6,
   });

@@ -1,0 +1,79 @@
+import pg from 'pg';
+import { UsageError, type Command } from '#kit/command.ts';
+import { storeSettings } from '#kit/embedded-stores.ts';
+import { readConfig } from '#schema/config.ts';
+import { uuidOrNull } from '#schema/ids.ts';
+import { alone } from './alone.ts';
+import { reconcile } from './platform/reconcile-turn.ts';
+import { readReconciliation, type CellReconciliation } from './platform/reconcile-report.ts';
+
+const HOUR = /^\d{4}-\d\d-\d\dT\d\d(?::00(?::00(?:\.000)?)?)?Z?$/;
+const HOUR_MS = 3_600_000;
+const clock = () => new Date();
+
+/** `reconcile`: holds the mutations that gateways let through against the audit events of the logs. */
+export const reconcileCommand: Command = {
+  name: 'reconcile',
+  about:
+    'Holds every mutation that gateways let through against the audit log, by tenant and hour; a mutation without an event fails.',
+  options: {
+    tenant: { about: 'One tenant alone (tnt_...)' },
+    hour: { about: 'One hour alone, in UTC, such as 2026-11-23T07' },
+    now: { about: 'Takes in the hour that has not ended yet', flag: true },
+  },
+  run: async ({ write, json }, { options }) => {
+    const choice = { tenantId: tenantOf(options['tenant']), hour: hourOf(options['hour']) };
+    const reports: CellReconciliation[] = [];
+    for (const { name, database, auditDatabase } of storeSettings(readConfig())('tenon_worker').cells) {
+      const [tenants, audit] = [openPool(database), openPool(auditDatabase)];
+      try {
+        const lines = { log: () => undefined };
+        const scope = options['now'] === 'true' ? { before: clock() } : {};
+        // A worker that reconciles at this moment does the same.
+        await alone(audit, 'reconciling', () => reconcile({ tenants, audit, cell: name, clock, ...lines }, scope));
+        reports.push(await readReconciliation({ tenants, audit, cell: name }, choice));
+      } finally {
+        await Promise.all([tenants.end(), audit.end()]);
+      }
+    }
+    if (json) write(JSON.stringify({ cells: reports }, null, 2));
+    else for (const line of linesOf(reports)) write(line);
+    if (reports.some(({ missing }) => missing.length > 0)) return 1;
+    return reports.some(({ waiting }) => waiting > 0) || reports.every(({ hours }) => hours.length === 0) ? 2 : 0;
+  },
+};
+
+function linesOf(reports: readonly CellReconciliation[]): string[] {
+  return reports.flatMap(({ cell, hours, missing, waiting, reconciledUntil }) => [
+    `${cell}: reconciled until ${reconciledUntil ?? 'never'}${waiting > 0 ? `, ${waiting} mutations wait` : ''}`,
+    ...hours.map(({ tenant, hour, mutations, events }) => {
+      const verdict = mutations === events ? 'ok  ' : 'FAIL';
+      return `${verdict} ${hour} ${tenant}  ${mutations} mutations, ${events} with their event`;
+    }),
+    ...missing.map(
+      ({ tenant, hour, action, requestId, mutations, events }) =>
+        `FAIL ${hour} ${tenant}  ${action} of request ${requestId}: ${mutations - events} of ${mutations} without an event`,
+    ),
+  ]);
+}
+
+function tenantOf(text: string | undefined): string | null {
+  if (text === undefined) return null;
+  const uuid = uuidOrNull('tnt', text);
+  if (uuid === null) throw new UsageError('--tenant takes the id of a tenant (tnt_...)');
+  return uuid;
+}
+
+function hourOf(text: string | undefined): Date | null {
+  if (text === undefined) return null;
+  const time = HOUR.test(text) ? Date.parse(`${text.slice(0, 13)}:00:00Z`) : Number.NaN;
+  if (Number.isNaN(time) || time % HOUR_MS !== 0)
+    throw new UsageError('--hour takes an hour in UTC, such as 2026-11-23T07');
+  return new Date(time);
+}
+
+function openPool(connectionString: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString, max: 3, connectionTimeoutMillis: 5_000, application_name: 'tenon-cli' });
+  pool.on('error', () => undefined);
+  return pool;
+}

@@ -1,0 +1,145 @@
+import type pg from 'pg';
+import { encodeCheckpoint, parseCheckpoint } from '#schema/checkpoint.ts';
+import { fail, TenonError } from '#schema/errors.ts';
+import { Frontier } from '#schema/merkle.ts';
+import { compareOrigins, platformLeaf, platformOrigin } from '#schema/platform-entry.ts';
+import { signNote, type NoteSigner } from '#schema/signed-note.ts';
+import { headLeafOf } from '#kit/platform-log.ts';
+import type { Archive } from '../archive/archive.ts';
+import {
+  findArchivedTick,
+  markArchived,
+  markSigned,
+  readTickEntries,
+  readTickHeads,
+  type TickRow,
+} from './platform-store.ts';
+import { packTick, readTick, tickBytes, tickPrefix, unpackTick, type TickBytes } from './tick-object.ts';
+
+/** What bringing ticks into the archive needs. */
+export interface TickArchivingOptions {
+  /** Pool of `tenon_worker` over the audit database. */
+  readonly audit: pg.Pool;
+  readonly archive: Archive;
+  readonly region: string;
+  readonly cell: string;
+  /** Signs every checkpoint; its name is the deployment's. */
+  readonly signer: NoteSigner;
+  readonly clock: () => Date;
+}
+
+/** What became of a tick: it is in the archive, or the archive holds another one under its number. */
+export type TickFate = 'archived' | 'taken';
+
+/**
+ * Takes a tick from its state to the last. Nothing is signed before the archive was asked whether it holds a tick of that
+ * number, and before the tree was shown to continue the one that was signed last; what is signed is fixed in the database
+ * before it leaves it. SERVICE_UNAVAILABLE where the archive is away or does not hold what it was given, CONFLICT where the
+ * stored log does not continue.
+ */
+export async function archiveTick(options: TickArchivingOptions, planned: TickRow): Promise<TickFate> {
+  if (planned.state === 'planned' && (await isTaken(options, planned))) return 'taken';
+  const signed = planned.state === 'planned' ? await signTick(options, planned) : null;
+  const row = signed?.row ?? planned;
+  // Another worker has signed it, with the same bytes, and goes on with it.
+  if (row.signed === null) return 'archived';
+  const object = signed?.object ?? (await objectOf(options, row, row.signed.checkpoint));
+  if (object.sha256 !== row.signed.sha256 || object.key !== row.signed.key) {
+    fail('CONFLICT', 'the entries or heads of a signed tick have changed');
+  }
+  const packed = await putTick(options.archive, object, row.retainUntil);
+  await confirm(options.archive, { key: object.key, sizeBytes: packed.length, retainUntil: row.retainUntil });
+  await markArchived(options.audit, row, options.clock());
+  return 'archived';
+}
+
+async function isTaken({ archive, region }: TickArchivingOptions, { epoch, tick }: TickRow): Promise<boolean> {
+  for await (const key of archive.list(tickPrefix({ region, epoch }, tick))) return key !== '';
+  return false;
+}
+
+async function signTick(
+  options: TickArchivingOptions,
+  planned: TickRow,
+): Promise<{ row: TickRow; object: TickBytes } | null> {
+  const { signer, cell, audit } = options;
+  const size = await continued(options, planned);
+  const origin = platformOrigin({ deployment: signer.name, cell, epoch: planned.epoch });
+  const checkpoint = signNote(encodeCheckpoint({ origin, size, root: planned.root }), signer);
+  const object = await objectOf(options, planned, checkpoint);
+  const { sha256, key } = object;
+  const row = await markSigned(audit, planned, { checkpoint, sha256, key });
+  return row === null ? null : { row, object };
+}
+
+/**
+ * Returns the size of the tree behind the tick, having proved that it grows from the one in the archive: a tree that
+ * grows from its frontier is consistent with its root, so no checkpoint is ever signed that contradicts an earlier one.
+ */
+async function continued(options: TickArchivingOptions, row: TickRow): Promise<number> {
+  const frontier = await signedBefore(options, row);
+  for (const text of await readTickEntries(options.audit, row)) frontier.append(platformLeaf(text));
+  if (frontier.size !== row.firstNumber + row.count || !frontier.root().equals(row.root)) {
+    fail('CONFLICT', 'the entries of a planned tick do not continue the platform log');
+  }
+  return frontier.size;
+}
+
+async function signedBefore({ audit, archive }: TickArchivingOptions, { epoch, tick }: TickRow): Promise<Frontier> {
+  if (tick === 0) return new Frontier();
+  const before = await findArchivedTick(audit, { epoch, tick: tick - 1 });
+  if (before === null) return fail('CONFLICT', 'the tick before is not archived');
+  const archived = await readTick(await archive.get(before.key));
+  const { size, root } = parseCheckpoint(noteText(archived.checkpoint));
+  const frontier = Frontier.fromJSON({ size: before.size, nodes: before.frontier });
+  if (archived.checkpoint !== before.checkpoint || size !== before.size || !frontier.root().equals(root)) {
+    fail('CONFLICT', 'the stored platform log is not the one that was signed');
+  }
+  return frontier;
+}
+
+/** Returns what the signatures of a note cover. */
+export function noteText(note: string): string {
+  return note.slice(0, note.lastIndexOf('\n\n') + 1);
+}
+
+async function objectOf(options: TickArchivingOptions, row: TickRow, checkpoint: string): Promise<TickBytes> {
+  const { audit, region, signer } = options;
+  const heads = (await readTickHeads(audit, row)).map((head) => headLeafOf(signer.name, head)).toSorted(compareOrigins);
+  return tickBytes({ region, epoch: row.epoch }, row.tick, {
+    v: 1,
+    entries: await readTickEntries(audit, row),
+    heads: heads.map(({ text }) => text),
+    checkpoint,
+  });
+}
+
+/** Returns the compressed bytes that stand in the archive. */
+async function putTick(archive: Archive, { key, bytes }: TickBytes, retainUntil: Date): Promise<Buffer> {
+  const packed = await packTick(bytes);
+  try {
+    await archive.put(key, packed, { retainUntil });
+    return packed;
+  } catch (error) {
+    if (!(error instanceof TenonError) || error.code !== 'RETENTION_LOCKED') throw error;
+    // A worker with another zlib may have put the same object in other bytes before it was ended.
+    const standing = await archive.get(key);
+    const unpacked = await unpackTick(standing).catch(() => null);
+    if (unpacked === null || !unpacked.equals(bytes)) throw error;
+    await archive.put(key, standing, { retainUntil });
+    return standing;
+  }
+}
+
+/** Looks at what stands in the archive before anybody relies on it: a server may take a lock and not keep it. */
+async function confirm(
+  archive: Archive,
+  { key, sizeBytes, retainUntil }: { key: string; sizeBytes: number; retainUntil: Date },
+): Promise<void> {
+  const object = await archive.head(key);
+  if (object?.sizeBytes !== sizeBytes) fail('SERVICE_UNAVAILABLE', `the archive does not hold ${key} as it was put`);
+  if (object.retainUntil >= retainUntil) return;
+  await archive.extendRetention(key, retainUntil);
+  if ((await archive.retention(key)) < retainUntil)
+    fail('SERVICE_UNAVAILABLE', `the archive does not keep ${key} for long enough`);
+}

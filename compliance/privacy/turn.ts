@@ -1,0 +1,224 @@
+import type pg from 'pg';
+import type { log as logLine } from '#kit/log.ts';
+import { asTenonError, fail } from '#schema/errors.ts';
+import { idOf } from '#schema/ids.ts';
+import type { NoteSigner, NoteVerifier } from '#schema/signed-note.ts';
+import type { Archive } from '../archive/archive.ts';
+import { recordPlatformEvent } from '../platform/event.ts';
+import { eraseFromCell, hasReappeared, type Eraser } from './erase.ts';
+import { openLedger, toldOf, type ErasureLedger, type KeptErasure } from './erasure-ledger.ts';
+import { envelopeBytes, signErasure, type ErasurePredicate } from './erasure-statement.ts';
+import {
+  completeErasures,
+  deleteTokens,
+  isKnownErasure,
+  noteErased,
+  noteStatement,
+  openErasures,
+  stillFound,
+  type ErasureRow,
+} from './erasure-store.ts';
+import { insertErasure } from './index-tokens.ts';
+
+/** What completing erasures needs; the platform is opened as `tenon_worker`. */
+export interface ErasureTurnOptions extends Eraser {
+  readonly cells: readonly { readonly name: string; readonly region: string; readonly archive: Archive }[];
+  /** Signs the statements; its name is the deployment's. */
+  readonly signer: NoteSigner;
+  /** Keys whose statements in the archive count: the signer's and those before it. */
+  readonly verifierKeys: readonly NoteVerifier[];
+  /** How long the archive keeps a statement. */
+  readonly retentionMs: number;
+  readonly log: typeof logLine;
+}
+
+/** Erasures completed in one turn of a cell. */
+const AT_ONCE = 200;
+const PAGE_SIZE = 200;
+/** How long something that a restored backup brought back may stand. */
+const REAPPLIED_EVERY_MS = 60 * 60 * 1000;
+/** "eras" in ASCII: nothing else in the audit database locks this number. */
+const LOCK_CLASS = 0x65726173;
+
+/**
+ * Returns the function that, each time it is called, completes the erasures that the logs tell of, and tells whether there
+ * was one. At its first call and every hour it reads all erasures back, from the database and from the archive, and does
+ * again what a restored backup has undone; that becomes a platform event. Every step may be repeated after a crash; of
+ * several workers one at a time has a cell. What fails for one tenant is left for the next turn.
+ */
+export function createErasureTurn(options: ErasureTurnOptions): () => Promise<boolean> {
+  const cells = options.cells.map(({ name, region, archive }): CellTurn => ({
+    name,
+    ledger: openLedger({ archive, region, keys: options.verifierKeys }),
+    reapplied: null,
+  }));
+  return async () => {
+    let worked = false;
+    for (const cell of cells) worked = (await alone(options, cell)) || worked;
+    return worked;
+  };
+}
+
+interface CellTurn {
+  readonly name: string;
+  readonly ledger: ErasureLedger;
+  /** When the erasures were read back last. */
+  reapplied: Date | null;
+}
+
+interface TurnScope {
+  readonly options: ErasureTurnOptions;
+  readonly client: pg.ClientBase;
+  readonly ledger: ErasureLedger;
+}
+
+/** One connection for all of a turn: the worker has few of them. */
+async function alone(options: ErasureTurnOptions, cell: CellTurn): Promise<boolean> {
+  const client = await options.platform.databases.auditPool(cell.name).connect();
+  let broken = true;
+  client.on('error', ignore);
+  try {
+    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1, 1) as held', [LOCK_CLASS]);
+    const isHeld = rows[0]?.held === true;
+    const worked = isHeld && (await takeTurn({ options, client, ledger: cell.ledger }, cell));
+    if (isHeld) await client.query('select pg_advisory_unlock($1, 1)', [LOCK_CLASS]);
+    broken = false;
+    return worked;
+  } finally {
+    client.removeListener('error', ignore);
+    // A connection that is closed lets go of its lock, whatever went wrong.
+    client.release(broken);
+  }
+}
+
+async function takeTurn(scope: TurnScope, cell: CellTurn): Promise<boolean> {
+  const now = scope.options.platform.clock();
+  const isDue = cell.reapplied === null || now.getTime() - cell.reapplied.getTime() >= REAPPLIED_EVERY_MS;
+  if (isDue) {
+    await reapply(scope);
+    cell.reapplied = now;
+  }
+  let completed = 0;
+  for (const row of await openErasures(scope.client, AT_ONCE)) {
+    if (await tried(scope, row.tenant_id, () => complete(scope, row))) completed += 1;
+  }
+  return completed > 0;
+}
+
+/**
+ * The key is destroyed when the log tells of it. In this order, each step repeatable: the cell, the index, the time at
+ * which nothing was left, the statement in the archive, the statement in the database.
+ */
+async function complete({ options, client, ledger }: TurnScope, row: ErasureRow): Promise<void> {
+  const stores = await eraseFromCell(options, row);
+  const noted = await inTransaction(client, async () => {
+    const tokens = await deleteTokens(client, row);
+    const all = [...stores, { store: 'audit.index', rows: tokens }];
+    return noteErased(client, row, { at: options.platform.clock(), stores: all });
+  });
+  const predicate = predicateOf(noted);
+  const statement = envelopeBytes(signErasure(predicate, options.signer));
+  const retainUntil = new Date(options.platform.clock().getTime() + options.retentionMs);
+  await ledger.keep(predicate, statement, retainUntil);
+  await noteStatement(client, noted, statement.toString('utf8'));
+}
+
+async function reapply(scope: TurnScope): Promise<void> {
+  for await (const kept of scope.ledger.kept()) {
+    const told = toldOf(kept.erasure);
+    await tried(scope, told.tenantId, () => takeBack(scope, kept));
+  }
+  for await (const page of completeErasures(scope.client, PAGE_SIZE)) {
+    for (const tenant of new Set(page.map(({ tenant_id: id }) => id))) {
+      const rows = page.filter(({ tenant_id: id }) => id === tenant);
+      await tried(scope, tenant, () => reapplyTenant(scope, rows));
+    }
+  }
+}
+
+/** An erasure that the archive knows and the database does not: the database is older. */
+async function takeBack({ options, client }: TurnScope, { erasure, statement }: KeptErasure): Promise<void> {
+  const told = toldOf(erasure);
+  if (await isKnownErasure(client, told)) return;
+  const row: ErasureRow = {
+    tenant_id: told.tenantId,
+    event_id: told.eventId,
+    epoch: told.epoch,
+    seq: String(told.seq),
+    leaf: told.leaf,
+    subject_id: told.subjectId,
+    key_id: told.keyId,
+    basis: told.basis,
+    request: told.request,
+    requested_at: new Date(told.requestedAt),
+    erased_at: null,
+    stores: null,
+    statement: null,
+  };
+  await eraseFromCell(options, row);
+  await inTransaction(client, async () => {
+    await insertErasure(client, told);
+    await deleteTokens(client, row);
+    await noteErased(client, row, { at: new Date(erasure.erased_at), stores: erasure.stores });
+    await noteStatement(client, row, statement);
+    await tell(client, row, options.platform.clock());
+  });
+}
+
+async function reapplyTenant({ options, client }: TurnScope, rows: readonly ErasureRow[]): Promise<void> {
+  for (const row of await hasReappeared(options, rows)) {
+    await eraseFromCell(options, row);
+    await tell(client, row, options.platform.clock());
+  }
+  for (const row of await stillFound(client, rows)) {
+    await inTransaction(client, () => deleteTokens(client, row));
+    await tell(client, row, options.platform.clock());
+  }
+}
+
+/** Ids alone: the platform log speaks of no person. */
+async function tell(client: pg.ClientBase, row: ErasureRow, at: Date): Promise<void> {
+  const detail = { tenant: idOf('tnt', row.tenant_id), event: idOf('aud', row.event_id), key_id: row.key_id };
+  await recordPlatformEvent(client, { type: 'erasure.reapplied', detail, at });
+}
+
+function predicateOf(row: ErasureRow): ErasurePredicate {
+  if (row.erased_at === null || row.stores === null) fail('INTERNAL_SERVER_ERROR', 'the erasure is not noted');
+  return {
+    event: idOf('aud', row.event_id),
+    tenant: idOf('tnt', row.tenant_id),
+    person: row.subject_id === null ? null : idOf('usr', row.subject_id),
+    key_id: row.key_id,
+    basis: row.basis,
+    request: row.request,
+    key_destroyed_at: row.requested_at.toISOString(),
+    erased_at: row.erased_at.toISOString(),
+    stores: row.stores,
+    log: { epoch: row.epoch, seq: Number(row.seq), leaf: row.leaf.toString('hex') },
+  };
+}
+
+async function tried({ options }: TurnScope, tenantId: string, work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    const { code, message } = asTenonError(error);
+    options.log('error', `erasure not completed: ${message}`, { tenant: idOf('tnt', tenantId), code });
+    return false;
+  }
+}
+
+async function inTransaction<T>(client: pg.ClientBase, work: () => Promise<T>): Promise<T> {
+  await client.query('begin');
+  try {
+    const result = await work();
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(ignore);
+    throw error;
+  }
+}
+
+function ignore(): void {}

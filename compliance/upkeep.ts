@@ -1,0 +1,129 @@
+import pg from 'pg';
+import { asTenonError } from '#schema/errors.ts';
+import type { NoteSigner } from '#schema/signed-note.ts';
+import { log as logLine } from '#kit/log.ts';
+import { createRotationTurn } from './anchors/rotation-turn.ts';
+import { createAnchorTurn, type AnchorTurnOptions } from './anchors/turn.ts';
+import { announceStop } from './platform/announcement.ts';
+import { createReconcileTurn, newReconcileCounters } from './platform/reconcile-turn.ts';
+import { createPlatformTurn, newPlatformCounters } from './platform/turn.ts';
+import { createSelfTestTurn } from './retention/self-test-turn.ts';
+import { createRetentionTurn, newRetentionCounters } from './retention/turn.ts';
+import { createSearchTurn } from './search/turn.ts';
+import { startTurnLoop, type TurnLoop, type TurnResult } from './turn-loop.ts';
+import type { WorkerCell } from './worker.ts';
+
+/** What the upkeep of logs needs. */
+export interface UpkeepOptions extends Pick<AnchorTurnOptions, 'authority' | 'stampIntervalMs' | 'witnesses'> {
+  readonly cells: readonly WorkerCell[];
+  readonly signer: NoteSigner;
+  /** Statements of the rotations of the signing key, oldest first. */
+  readonly rotations: readonly string[];
+  readonly clock: () => Date;
+  /** How long the archive keeps what nobody has a policy for. */
+  readonly retentionDays: number;
+  /** Pool of `tenon_worker` over the directory. */
+  readonly directory: pg.Pool;
+}
+
+/** Work on logs that goes on beside sequencing and sealing. */
+export interface Upkeep {
+  /** Lets what is under way end, says in every platform log that it stops, and closes the connections. */
+  stop(): Promise<void>;
+}
+
+/** Each loop works with one connection at a time or two, and one of them may hold a lock meanwhile. */
+const AUDIT_CONNECTIONS = 12;
+const TENANT_CONNECTIONS = 3;
+const DAY_MS = 86_400_000;
+
+/**
+ * Starts for every cell a loop for each thing that has to be done again and again: the platform log and its outside
+ * anchors, completeness, the search index, the retention of the archive. One that fails is logged, tried again ever more slowly, and holds up no other.
+ */
+export function startUpkeep(options: UpkeepOptions): Upkeep {
+  const cells = options.cells.map((cell) => startCell(options, cell));
+  return {
+    stop: async () => {
+      await Promise.all(cells.map((cell) => cell.stop()));
+    },
+  };
+}
+
+type Turn = () => Promise<TurnResult | boolean>;
+
+function startCell(options: UpkeepOptions, cell: WorkerCell): Upkeep {
+  const audit = openPool(cell.auditDatabase, AUDIT_CONNECTIONS);
+  const tenants = openPool(cell.database, TENANT_CONNECTIONS);
+  const { clock, retentionDays, signer, directory } = options;
+  const retentionMs = retentionDays * DAY_MS;
+  const { name, region, archive } = cell;
+  const platform = { audit, archive, region, cell: name, signer, clock, retentionMs, counters: newPlatformCounters() };
+  const turns: Readonly<Record<string, Turn>> = {
+    'the platform log': createPlatformTurn(platform),
+    completeness: createReconcileTurn({ tenants, audit, cell: name, clock, counters: newReconcileCounters() }),
+    anchors: createAnchorTurn({ ...options, audit, archive, region, cell: name, retentionMs }),
+    'key rotation': createRotationTurn({
+      audit,
+      archive,
+      region,
+      statements: options.rotations,
+      clock,
+      retentionMs,
+    }),
+    'the search index': createSearchTurn({ audit }),
+    'the retention of the archive': createRetentionTurn({
+      cell: name,
+      region,
+      tenants,
+      audit,
+      archive,
+      clock,
+      directory,
+      defaultDays: retentionDays,
+      counters: newRetentionCounters(),
+    }),
+    'the self-test of the archive': createSelfTestTurn({ cell: name, audit, archive, signer, clock }),
+  };
+  const loops = Object.entries(turns).map(([what, turn]) => startLoop(name, what, turn));
+  return {
+    stop: async () => {
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await announceStop(platform).catch((error: unknown) => told(name, 'the last word of the platform log', error));
+      await Promise.all([audit.end(), tenants.end()]);
+    },
+  };
+}
+
+function startLoop(cell: string, what: string, turn: Turn): TurnLoop {
+  return startTurnLoop({
+    turn: async () => {
+      const result = await turn();
+      return typeof result === 'boolean' ? resultOf(result) : result;
+    },
+    onFailure: (error) => told(cell, what, error),
+  });
+}
+
+function resultOf(hasWorked: boolean): TurnResult {
+  return hasWorked ? 'worked' : 'idle';
+}
+
+function told(cell: string, what: string, error: unknown): void {
+  logLine('error', `${what} failed: ${asTenonError(error).message}`, { cell });
+}
+
+function openPool(url: string, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: 5_000,
+    statement_timeout: 60_000,
+    idle_in_transaction_session_timeout: 60_000,
+    application_name: 'tenon-upkeep',
+  });
+  // A connection that dies is replaced at the next use; without listeners it would end the process.
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => void client.on('error', () => undefined));
+  return pool;
+}

@@ -1,0 +1,87 @@
+import { inTenantOnce, type Databases } from '#kit/database.ts';
+import { log } from '#kit/log.ts';
+import { asTenonError } from '#schema/errors.ts';
+import type { MutationCounter, TenantNotes } from './mutation-count.ts';
+
+/** The noting of mutations in a gateway that runs. */
+export interface MutationNotes {
+  readonly counter: MutationCounter;
+  /** Stores what was noted; what its cell does not take waits for the next time. */
+  flush(limits?: { readonly timeMs: number }): Promise<void>;
+  /** Ends the flushing and stores what is left, in bounded time; the databases are still open. */
+  close(): Promise<void>;
+}
+
+/** So long a gateway that is killed takes its notes along at most. */
+const FLUSH_MS = 10_000;
+const EACH_TIME = { timeMs: 8_000 };
+const AT_THE_END = { timeMs: 5_000 };
+/** Statements at once in a cell: a few of its pool's connections, so that requests find the others. */
+const WRITERS = 3;
+
+/** Opens the noting; it flushes every ten seconds until it is closed. */
+export function openMutationNotes(databases: Databases, counter: MutationCounter): MutationNotes {
+  const flush: MutationNotes['flush'] = async ({ timeMs } = EACH_TIME) => {
+    const endMs = performance.now() + timeMs;
+    await Promise.all(counter.cells().map((cell) => flushCell({ databases, counter }, cell, endMs)));
+  };
+  let flushing: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    flushing = flush();
+  }, FLUSH_MS);
+  timer.unref();
+  return {
+    counter,
+    flush,
+    close: async () => {
+      clearInterval(timer);
+      await flushing;
+      await flush(AT_THE_END);
+    },
+  };
+}
+
+interface Flushing {
+  readonly databases: Databases;
+  readonly counter: MutationCounter;
+}
+
+async function flushCell({ databases, counter }: Flushing, cell: string, endMs: number): Promise<void> {
+  const queue = counter.take(cell);
+  let kept = 0;
+  const work = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      if (kept === 0 && performance.now() <= endMs && (await store(databases, next))) continue;
+      kept += next.notes.length;
+      counter.putBack(next);
+    }
+  };
+  await Promise.all(Array.from({ length: WRITERS }, work));
+  if (kept > 0) log('warn', 'notes of mutations were not stored', { cell, kept, waiting: counter.waiting });
+}
+
+/** Under the tenant's own context; a note that stands there already, since a commit's answer was lost, is passed over. */
+const INSERT_SQL = `
+insert into mutation_notes (id, request_id, action, noted_at)
+select id, request_id, action, noted_at
+  from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) as n (id, request_id, action, noted_at)
+on conflict do nothing`;
+
+async function store(databases: Databases, { tenant, notes }: TenantNotes): Promise<boolean> {
+  const values = [
+    notes.map(({ id }) => id),
+    notes.map(({ requestId }) => requestId),
+    notes.map(({ action }) => action),
+    notes.map(({ at }) => at),
+  ];
+  try {
+    await inTenantOnce({ tenant, databases }, (tx) => tx.query(INSERT_SQL, values));
+    return true;
+  } catch (error) {
+    const { code, message } = asTenonError(error);
+    // The foreign key finds no tenant in the cell: she has left it, and her log with her.
+    if (code === 'CONFLICT') return true;
+    if (code !== 'SERVICE_UNAVAILABLE') log('error', 'notes of mutations were refused', { code, message });
+    return false;
+  }
+}

@@ -1,0 +1,291 @@
+import { createHash, hash, randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { parseEntry, type AuditEvent } from '#schema/audit-event.ts';
+import { canonicalJson } from '#schema/canonical-json.ts';
+import { idOf, uuidOf, uuidv7, type Id, type IdPrefix } from '#schema/ids.ts';
+import { mintKid, sealField, type SealedField } from '#schema/sealed-field.ts';
+import { copyIn } from './copy-in.ts';
+
+/** A log of one tenant, made by number: the same number makes the same people and things. */
+export interface LogOrder {
+  readonly tenant: Id<'tnt'>;
+  readonly events: number;
+}
+
+/** Who and what occurs in the log. */
+export const PEOPLE = 2_000;
+const THINGS = 40_000;
+const SESSIONS = 20_000;
+/** A log of some two years. */
+export const FIRST_MS = Date.UTC(2025, 0, 1);
+export const STEP_MS = 6_000;
+
+/** Something that occurs every so many events. */
+interface Kind {
+  readonly action: string;
+  readonly type: string;
+  readonly prefix: IdPrefix;
+  readonly weight: number;
+  readonly context: (number: number) => AuditEvent['context'];
+}
+
+const KINDS: readonly Kind[] = [
+  { action: 'document.read', type: 'document', prefix: 'doc', weight: 4000, context: () => ({}) },
+  { action: 'document.update', type: 'document', prefix: 'doc', weight: 2000, context: (n) => ({ version: n % 40 }) },
+  {
+    action: 'document.create',
+    type: 'document',
+    prefix: 'doc',
+    weight: 800,
+    context: (n) => ({ project: personId('prj', n % 300) }),
+  },
+  {
+    action: 'document.share',
+    type: 'document',
+    prefix: 'doc',
+    weight: 700,
+    context: (n) => ({ permission: n % 3 === 0 ? 'edit' : 'view', to: sealed(n) }),
+  },
+  {
+    action: 'session.create',
+    type: 'session',
+    prefix: 'ses',
+    weight: 900,
+    context: (n) => ({ method: n % 5 === 0 ? 'totp' : 'saml' }),
+  },
+  {
+    action: 'audit.read',
+    type: 'audit_log',
+    prefix: 'tnt',
+    weight: 500,
+    context: () => ({ door: 'search', filters: ['text'] }),
+  },
+  {
+    action: 'gateway.deny',
+    type: 'operation',
+    prefix: 'opr',
+    weight: 400,
+    context: (n) => ({ code: n % 2 === 0 ? 'FORBIDDEN' : 'RATE_LIMITED' }),
+  },
+  {
+    action: 'usage.report',
+    type: 'usage_event',
+    prefix: 'evt',
+    weight: 500,
+    context: (n) => ({ metric: 'api_calls', quantity: n % 977 }),
+  },
+  { action: 'project.create', type: 'project', prefix: 'prj', weight: 60, context: (n) => ({ note: sentence(n) }) },
+  { action: 'project.update', type: 'project', prefix: 'prj', weight: 90, context: (n) => ({ note: sentence(n) }) },
+  { action: 'user.create', type: 'user', prefix: 'usr', weight: 30, context: () => ({ source: 'scim' }) },
+  {
+    action: 'user.update',
+    type: 'user',
+    prefix: 'usr',
+    weight: 60,
+    context: () => ({ fields: ['title', 'department'] }),
+  },
+  { action: 'user.deactivate', type: 'user', prefix: 'usr', weight: 9, context: () => ({ source: 'scim' }) },
+  {
+    action: 'api_key.create',
+    type: 'api_key',
+    prefix: 'key',
+    weight: 5,
+    context: () => ({ scopes: ['projects:read'] }),
+  },
+  { action: 'evidence.request', type: 'evidence_pack', prefix: 'evd', weight: 1, context: () => ({ kind: 'soc2' }) },
+];
+const RARE: Kind = {
+  action: 'identity_connection.disable',
+  type: 'identity_connection',
+  prefix: 'con',
+  weight: 0,
+  context: () => ({ reason: 'zanzibar certificate expired' }),
+};
+/** One in so many events is of the rare kind. */
+const RARE_EVERY = 200_003;
+
+const CUMULATED = KINDS.map((_, index) => KINDS.slice(0, index + 1).reduce((sum, { weight }) => sum + weight, 0));
+const TOTAL = CUMULATED.at(-1) ?? 0;
+const SYLLABLES = [
+  'ba',
+  'ce',
+  'di',
+  'fo',
+  'gu',
+  'ka',
+  'le',
+  'mi',
+  'no',
+  'ru',
+  'sa',
+  'te',
+  'vi',
+  'wo',
+  'xu',
+  'za',
+] as const;
+const KEY = { kid: mintKid(), secret: randomBytes(32) };
+/** Sealing ten million values anew would only take time: a search sees what is sealed as so many bytes. */
+const SEALED = Array.from({ length: 2048 }, (_, n): SealedField =>
+  sealField(KEY, { tenant: 'tnt', event: 'aud', path: 'actor.ip' }, `203.0.${n % 256}.${n >> 8} Mozilla/5.0`),
+);
+
+/** Events that are made one by one; a longer log repeats them with ids, requests and times of their own. */
+const MADE = 250_000;
+
+/** Loads a log whose entries are of the real shape and whose hashes are not: a search reads none. The head comes last. */
+export async function loadLog(url: string, { tenant, events }: LogOrder, say: (line: string) => void): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const made = Math.min(events, MADE);
+    await client.query(`create unlogged table public.made (seq integer, event_id uuid, leaf text, before_id text, id text,
+      before_request text, request text, before_ts text, before_prev text, action text, outcome text, actor_id text,
+      resource_type text, resource_id text)`);
+    await copyIn(client, 'copy public.made from stdin', chunksOf(tenant, made));
+    say(`${made} events made`);
+    for (let from = 0; from < events; from += made) {
+      await client.query(REPEAT, [uuidOf('tnt', tenant), from, Math.min(made, events - from), Math.floor(from / made)]);
+      if ((from / made) % 4 === 3) say(`${from + made} events loaded`);
+    }
+    await client.query('drop table public.made');
+    await client.query(`insert into app.log_heads (tenant_id, size, last_leaf, sealed_size) values ($1, $2, $3, $2)`, [
+      uuidOf('tnt', tenant),
+      events,
+      Buffer.alloc(32),
+    ]);
+    await client.query('vacuum analyze app.log_entries');
+  } finally {
+    await client.end();
+  }
+}
+
+/** Ids end in four digits that count the repetitions. */
+const REPEAT = `
+  insert into app.log_entries (tenant_id, epoch, seq, event_id, leaf, entry, ts, action, outcome, actor_type, actor_id,
+    resource_type, resource_id)
+  select $1, 1, place, overlay(event_id::text placing nth from 33)::uuid, decode(leaf, 'hex'),
+    before_id || overlay(id placing nth from 27) || before_request || overlay(request placing nth from 27) || before_ts
+      || to_char(ts at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') || before_prev || leaf || '","seq":' || place || ',"v":1}',
+    ts, action, outcome, 'user', actor_id, resource_type, resource_id
+  from public.made,
+    lateral (select seq + $2::bigint as place, lpad($4::text, 4, '0') as nth,
+      to_timestamp(${FIRST_MS / 1000} + (seq + $2::bigint) * ${STEP_MS / 1000}) as ts) as repeated
+  where seq < $3
+  order by seq`;
+
+/** Returns the id of the n-th thing of a kind. */
+export function personId<P extends IdPrefix>(prefix: P, number: number): Id<P> {
+  const hex = createHash('sha256').update(`${prefix} ${number}`).digest('hex');
+  return idOf(
+    prefix,
+    `0190${hex.slice(0, 4)}-${hex.slice(4, 8)}-7${hex.slice(8, 11)}-8${hex.slice(11, 14)}-${hex.slice(14, 26)}`,
+  );
+}
+
+/** Returns the id of the request that the n-th event was made by. */
+export function requestIdAt(number: number): string {
+  return requestOf(number % MADE).slice(0, -4) + String(Math.floor(number / MADE)).padStart(4, '0');
+}
+
+function requestOf(number: number): Id<'req'> {
+  const hex = [1, 2, 3].map((seed) =>
+    mix(number ^ Math.imul(seed, 0x2545f491))
+      .toString(16)
+      .padStart(8, '0'),
+  );
+  const digits = hex.join('');
+  return idOf(
+    'req',
+    `0191${digits.slice(0, 4)}-${digits.slice(4, 8)}-7${digits.slice(8, 11)}-8${digits.slice(11, 14)}-${digits.slice(12, 24)}`,
+  );
+}
+
+function* chunksOf(tenant: Id<'tnt'>, events: number): Generator<Buffer> {
+  let lines: string[] = [];
+  for (let seq = 0; seq < events; seq++) {
+    lines.push(`${rowAt(tenant, seq).join('\t')}\n`);
+    if (lines.length < 1000) continue;
+    yield Buffer.from(lines.join(''));
+    lines = [];
+  }
+  yield Buffer.from(lines.join(''));
+}
+
+/** The event is written as RFC 8785 has it; there is nothing in it that JSON or COPY would have to quote. */
+function rowAt(tenant: Id<'tnt'>, seq: number): readonly (string | number)[] {
+  const dice = mix(seq);
+  const kind = kindAt(seq, dice);
+  const person = skewed(mix(dice ^ 0x51), PEOPLE);
+  const thing = skewed(mix(dice ^ 0xa7), THINGS);
+  const uuid = uuidv7(FIRST_MS + seq * STEP_MS);
+  const [id, request] = [idOf('aud', uuid), requestOf(seq)];
+  const resource = cached(kind.prefix, thing);
+  const name = kind.type === 'project' ? `"${word(thing)} ${word(thing >> 3)}"` : 'null';
+  const session = cached('ses', (person * 7 + (seq >> 12)) % SESSIONS);
+  const outcome = kind.action === 'gateway.deny' ? 'denied' : dice % 331 === 0 ? 'failure' : 'success';
+  const parts = [
+    `{"action_version":1,"event":{"action":"${kind.action}","actor":${actorText(person)},"context":${canonicalJson(kind.context(dice))},"id":"`,
+    '","request_id":"',
+    `","resource":{"id":"${resource}","name":${name},"type":"${kind.type}"},"session_id":"${session}","tenant_id":"${tenant}","ts":"`,
+    `"},"outcome":"${outcome}","prev":"`,
+  ] as const;
+  const leaf = hash('sha256', String(seq), 'hex');
+  // What is written here by hand has to be what the sequencer would write.
+  if (seq % 5000 === 1) {
+    const ts = new Date(FIRST_MS + seq * STEP_MS).toISOString();
+    parseEntry(
+      Buffer.from(`${parts[0]}${id}${parts[1]}${request}${parts[2]}${ts}${parts[3]}${leaf}","seq":${seq},"v":1}`),
+    );
+  }
+  const copies = [kind.action, outcome, cached('usr', person), kind.type, resource];
+  return [seq, uuid, leaf, parts[0], id, parts[1], request, parts[2], parts[3], ...copies];
+}
+
+function kindAt(seq: number, dice: number): Kind {
+  if (seq % RARE_EVERY === RARE_EVERY >> 1) return RARE;
+  return KINDS[CUMULATED.findIndex((edge) => dice % TOTAL < edge)] ?? RARE;
+}
+
+const ACTORS: string[] = [];
+
+function actorText(person: number): string {
+  return (ACTORS[person] ??= canonicalJson({
+    type: 'user',
+    id: cached('usr', person),
+    ip: sealed(person),
+    ua: sealed(person + 7),
+  }));
+}
+
+const IDS = new Map<IdPrefix, string[]>();
+
+function cached(prefix: IdPrefix, number: number): string {
+  const known = IDS.get(prefix) ?? [];
+  IDS.set(prefix, known);
+  return (known[number] ??= personId(prefix, number));
+}
+
+function sealed(number: number): SealedField {
+  return SEALED[number % SEALED.length] ?? { $enc: { k: '', i: '', c: '' } };
+}
+
+/** Some do much and most do little: half of what happens is done by an eighth of them. */
+function skewed(dice: number, count: number): number {
+  return Math.floor(count * (dice / 2 ** 32) ** 3);
+}
+
+function sentence(number: number): string {
+  return Array.from({ length: 4 + (number % 5) }, (_, place) => word(mix(number + place))).join(' ');
+}
+
+/** Some 65,000 words. */
+export function word(number: number): string {
+  return [0, 4, 8, 12].map((shift) => SYLLABLES[(number >> shift) & 15]).join('');
+}
+
+function mix(number: number): number {
+  let mixed = Math.imul(number ^ (number >>> 16) ^ 0x9e3779b9, 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
