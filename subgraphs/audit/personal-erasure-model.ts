@@ -36,7 +36,6 @@ registerEnumType(ErasureStateEnum, {
 
 /** The erasure of a person. */
 @ObjectType({ description: 'The erasure of a person (GDPR Article 17), proven by the log that it erased her from.' })
-@Directive('@permission(scope: "audit:read")')
 export class Erasure {
   @Field(() => ID, { description: 'The id of the event in the audit log that tells of it.' })
   id!: string;

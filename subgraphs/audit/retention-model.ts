@@ -20,7 +20,6 @@ export class AuditRetentionChange {
   description:
     'How far ahead the archive keeps the audit log. While the tenant lives its locks are extended before they end; after she has ended they are not, and what is no longer locked is removed.',
 })
-@Directive('@permission(scope: "audit:read")')
 export class AuditRetention {
   @Field(() => Int, { description: 'So many days ahead, at least a third of it at any time.' })
   days!: number;
@@ -46,7 +45,6 @@ export class AuditRetention {
   description:
     'A legal hold: while one stands, nothing of the audit log is removed from the archive and nobody is erased from it.',
 })
-@Directive('@permission(scope: "audit:read")')
 export class LegalHold {
   @Field(() => ID)
   id!: string;
