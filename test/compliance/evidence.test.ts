@@ -11,6 +11,7 @@ import { inTenant } from '#kit/database.ts';
 import { fail } from '#schema/errors.ts';
 import { uuidOf, type Id } from '#schema/ids.ts';
 import type { Archive } from '../../compliance/archive/archive.ts';
+import { csvLines } from '../../compliance/evidence/table.ts';
 import { outboxOf } from '../../compliance/outbox-reader.ts';
 import { createSequencer } from '../../compliance/sequencer.ts';
 import { verifyTarget } from '../../compliance/verify/verify.ts';
@@ -71,8 +72,11 @@ test('whoever was deactivated stands in her population, with what ended with her
   });
 });
 
-test('a name that is a formula is none in the CSV file', () => {
-  expect(pack.files.get('populations/user-lifecycle.csv')).toContain(`"'=HYPERLINK(""http://evil.example"")"`);
+test('a cell that is a formula is none in a CSV file, and a name of a person does not stand there at all', () => {
+  expect(csvLines([['=HYPERLINK("http://evil.example")']])).toBe(`"'=HYPERLINK(""http://evil.example"")"\r\n`);
+  const lifecycle = pack.files.get('populations/user-lifecycle.csv') ?? '';
+  expect(lifecycle).toContain('$enc');
+  expect(lifecycle).not.toContain('HYPERLINK');
 });
 
 test('every population says how it was drawn and how many rows it must have', () => {
