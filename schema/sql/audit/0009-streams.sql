@@ -1,1 +1,0 @@
--- Streams of the log to receivers of the tenant.
