@@ -1,5 +1,5 @@
 import { IsIn, IsOptional, Length } from 'class-validator';
-import { Directive, Field, ID, InputType, ObjectType, registerEnumType } from 'type-graphql';
+import { Field, ID, InputType, ObjectType, registerEnumType } from 'type-graphql';
 import { connectionOf } from '#kit/connection.ts';
 import { ERASURE_BASES } from '#schema/audit-actions/audit.ts';
 import { UserReference } from './model.ts';

@@ -1,5 +1,5 @@
 import { IsInt, Length, Max, Min } from 'class-validator';
-import { Directive, Field, ID, InputType, Int, ObjectType } from 'type-graphql';
+import { Field, ID, InputType, Int, ObjectType } from 'type-graphql';
 import { connectionOf } from '#kit/connection.ts';
 
 /** One decision on how long the archive keeps the log. */
