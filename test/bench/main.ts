@@ -12,6 +12,7 @@ import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
 import { revocation } from './revocation.ts';
 import { scim } from './scim.ts';
+import { tenantCount } from './tenant-count.ts';
 import { verify } from './verify.ts';
 
 // Measures what the platform costs, in ratios that a busy machine does not spoil; README.md says how to read them.
@@ -28,6 +29,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   audit,
   auditSearch,
   verify,
+  tenantCount,
 ];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]

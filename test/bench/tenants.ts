@@ -48,6 +48,33 @@ export async function makeShopTenants(stores: BenchStores): Promise<string[]> {
   return tokens;
 }
 
+/** Tenants of one cell, made as a sign-up makes them. */
+export interface ManyTenants {
+  /** A session of each. */
+  readonly tokens: readonly string[];
+  /** What the sign-up of one of the last hundred took, median, in ms. */
+  readonly lastSignUpMs: number;
+}
+
+/** Makes so many tenants with ten projects each; `made` hears how many there are. */
+export async function makeManyTenants(
+  stores: BenchStores,
+  count: number,
+  made: (done: number) => void,
+): Promise<ManyTenants> {
+  const tokens: string[] = [];
+  const tookMs: number[] = [];
+  for (let number = 1; number <= count; number++) {
+    const started = performance.now();
+    const signedUp = await signUp(stores, number);
+    tookMs.push(performance.now() - started);
+    tokens.push(await fill(stores, signedUp));
+    made(number);
+  }
+  const last = tookMs.slice(-100).toSorted((a, b) => a - b);
+  return { tokens, lastSignUpMs: last[Math.floor(last.length / 2)] ?? Number.NaN };
+}
+
 /** Gives every tenant budgets that no load of a benchmark uses up; they are checked and counted all the same. */
 export async function liftBudgets(stores: BenchStores): Promise<void> {
   const rate = { capacity: 1_000_000_000, restorePerSecond: 10_000_000 };
@@ -56,21 +83,29 @@ export async function liftBudgets(stores: BenchStores): Promise<void> {
   await stores.asSuperuser('directory', `update app.tier_limits set limits = '${JSON.stringify(limits)}'`);
 }
 
-async function makeTenant({ platform }: BenchStores, number: number): Promise<BenchTenant> {
+type SignedUp = Awaited<ReturnType<typeof signUp>>;
+
+function signUp({ platform }: BenchStores, number: number) {
   const slug = `bench-${number}`;
-  const { context, adminUserId } = await provisionTenant(
-    platform,
-    {
-      slug,
-      name: slug,
-      tier: 'ENTERPRISE_PLUS',
-      region: 'eu',
-      adminEmail: `admin@${slug}.example`,
-      adminName: 'Ada Admin',
-      state: 'active',
-    },
-    systemOrigin('bench', mintId('req')),
-  );
+  const admin = { adminEmail: `admin@${slug}.example`, adminName: 'Ada Admin' };
+  const tenant = { slug, name: slug, tier: 'ENTERPRISE_PLUS', region: 'eu', state: 'active', ...admin } as const;
+  return provisionTenant(platform, tenant, systemOrigin('bench', mintId('req')));
+}
+
+async function fill({ platform }: BenchStores, { context, adminUserId }: SignedUp): Promise<string> {
+  return inTenant(requestContext(platform, context), async (tx) => {
+    await tx.query(
+      `insert into projects (id, name) select gen_random_uuid(), 'Project ' || n from generate_series(1, 10) n`,
+    );
+    const expiresAt = new Date(platform.clock().getTime() + DAY_MS);
+    const session = { kind: 'session', userId: adminUserId, name: 'bench', expiresAt } as const;
+    return (await issueCredential(tx, context.tenant, session)).token;
+  });
+}
+
+async function makeTenant(stores: BenchStores, number: number): Promise<BenchTenant> {
+  const { platform } = stores;
+  const { context, adminUserId } = await signUp(stores, number);
   const projectId = mintId('prj');
   const token = await inTenant(requestContext(platform, context), async (tx) => {
     await tx.query(
