@@ -64,7 +64,8 @@ export function newEntityFetch(fetch: FetchedOperation, fields: readonly EntityF
   const covers = compiled.flatMap(({ paths }) => paths.map(({ walker }) => walker.pattern));
   return (state) => {
     const representations = new Map<string, Tree[]>();
-    const found = compiled.flatMap((field) => findEntities(field, state, representations));
+    const found: Found[] = [];
+    for (const field of compiled) findEntities(field, state, { found, lists: representations });
     if (found.every(({ targets }) => targets.length === 0)) return undefined;
     const pending: PendingCall = {
       subgraph: fetch.serviceName,
@@ -118,11 +119,17 @@ function shorten<Change extends { readonly path: readonly object[] }>(change: Ch
   return atRoot ? { ...change, path: change.path.slice(1) } : change;
 }
 
-function findEntities(field: CompiledField, state: RunState<unknown>, lists: Map<string, Tree[]>): Found[] {
-  const list = lists.get(field.variable) ?? [];
-  lists.set(field.variable, list);
+/** Entities that were found, and the lists of what represents them. */
+interface Findings {
+  readonly found: Found[];
+  readonly lists: Map<string, Tree[]>;
+}
+
+function findEntities(field: CompiledField, state: RunState<unknown>, { found, lists }: Findings): void {
+  let list = lists.get(field.variable);
+  if (list === undefined) lists.set(field.variable, (list = []));
   const representations = field.maker.collection(list, state.variables, field.strict && state.errors.list.length > 0);
-  return field.paths.map(({ walker, sharing }) => {
+  for (const { walker, sharing } of field.paths) {
     const all: Tree[] = [];
     walker.collect(state.data, all);
     const targets: Tree[] = [];
@@ -133,8 +140,8 @@ function findEntities(field: CompiledField, state: RunState<unknown>, lists: Map
       targets.push(target);
       indexes.push(index);
     }
-    return { field, walker, sharing, targets, indexes };
-  });
+    found.push({ field, walker, sharing, targets, indexes });
+  }
 }
 
 function mergeEntities(fields: readonly CompiledField[], found: readonly Found[], { data }: SubgraphResult): void {

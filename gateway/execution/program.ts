@@ -78,8 +78,9 @@ export function compileProgram(source: ProgramSource): Program {
     operation,
     plan,
     run: ({ variables, links, call, signal }) => {
-      const { values, errors } = { values: undefined, ...coerce(variables) };
-      if (values === undefined) return Promise.resolve({ json: null, data: null, errors: errors ?? [] });
+      const coerced = coerce(variables);
+      if (coerced.errors !== undefined) return Promise.resolve({ json: null, data: null, errors: coerced.errors });
+      const { values } = coerced;
       const known = introspect?.(values);
       const state: RunState<unknown> = {
         data: known === undefined ? {} : { ...known },

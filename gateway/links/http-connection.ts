@@ -6,6 +6,8 @@ import { HttpResponse, HttpResponseError } from './http-response.ts';
 export interface HttpCall {
   /** All of its bytes: request line, fields, empty line and body. */
   readonly message: string;
+  /** Whether it holds nothing but ASCII. */
+  readonly isAscii: boolean;
   /** Where it runs; set and taken away by whoever runs it. */
   connection: HttpConnection | null;
   /** Called once, with an answer whose body is to be read before the function returns. */
@@ -68,7 +70,8 @@ export class HttpConnection {
   send(call: HttpCall): void {
     this.#call = call;
     call.connection = this;
-    this.#socket.write(call.message, 'utf8');
+    // Cheaper than as UTF-8, and the same bytes.
+    this.#socket.write(call.message, call.isAscii ? 'latin1' : 'utf8');
   }
 
   /** Ends the connection, and with it the call that is under way, which is told nothing more. */

@@ -121,12 +121,34 @@ function readFields(response: HttpResponse, text: string): Framing {
     const next = text.indexOf('\r\n', start);
     const end = next === -1 ? text.length : next;
     const colon = text.indexOf(':', start);
-    const name = colon === -1 || colon > end ? '' : text.slice(start, colon);
-    if (!FIELD_NAME.test(name)) throw new HttpResponseError('a field without a name');
-    readField(response, framing, { name: name.toLowerCase(), value: text.slice(colon + 1, end).trim() });
+    const name = nameOf(colon === -1 || colon > end ? '' : text.slice(start, colon));
+    if (READ_FIELDS.has(name)) readField(response, framing, { name, value: text.slice(colon + 1, end).trim() });
     start = end + 2;
   }
   return framing;
+}
+
+/** The fields that say something about an answer; whatever stands in another one is passed by. */
+const READ_FIELDS: ReadonlySet<string> = new Set([
+  'content-type',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'keep-alive',
+]);
+/** Spellings that are usual, so that nearly no name is looked at letter by letter. */
+const USUAL_NAMES: ReadonlyMap<string, string> = new Map(
+  [...READ_FIELDS, 'date'].flatMap((name) => [
+    [name, name],
+    [name.replace(/(?<=^|-)[a-z]/g, (letter) => letter.toUpperCase()), name],
+  ]),
+);
+
+function nameOf(written: string): string {
+  const usual = USUAL_NAMES.get(written);
+  if (usual !== undefined) return usual;
+  if (!FIELD_NAME.test(written)) throw new HttpResponseError('a field without a name');
+  return written.toLowerCase();
 }
 
 function readField(

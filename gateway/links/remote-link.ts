@@ -87,9 +87,6 @@ function httpTransport<Call>(address: SubgraphAddress, facts: CallFacts<Call>): 
     detail,
   });
   let underWay = 0;
-  const onEnd = () => {
-    underWay -= 1;
-  };
   return {
     exchange: (request, call, bounds) =>
       new Promise((resolve) => {
@@ -97,9 +94,14 @@ function httpTransport<Call>(address: SubgraphAddress, facts: CallFacts<Call>): 
         const lines = linesOf(facts.fieldsOf(call));
         if (lines === null) return resolve(failedExchange('refused', noteOf(call, 'a field that HTTP does not take')));
         underWay += 1;
-        const settle = (answer: ReadAnswer) =>
+        const body = bodyOf(request);
+        const bodyBytes = Buffer.byteLength(body);
+        const message = `${begin}${lines}content-length: ${bodyBytes}\r\n\r\n${body}`;
+        // In as many bytes as it has characters there are none but ASCII's.
+        return new RemoteCall(bounds, { message, isAscii: bodyBytes === body.length }, (answer) => {
+          underWay -= 1;
           resolve(goodOrNull(answer) ?? badExchange(answer, noteOf(call, answer.detail)));
-        return new RemoteCall(bounds, settle, onEnd).send(connections, `${begin}${lines}${bodyOf(request)}`);
+        }).send(connections);
       }),
     close: () => connections.close(),
   };
@@ -115,12 +117,11 @@ function badExchange({ result, fault }: ReadAnswer, note: FaultNote): Exchange {
   return result === null ? failed : { result, fault };
 }
 
-/** The length, and the body put together from parts that are JSON already; a name is of letters, digits and `_`. */
+/** The body put together from parts that are JSON already; a name is of letters, digits and `_`. */
 function bodyOf({ operation, variablesJson }: SubgraphRequest): string {
   const variables = variablesJson === undefined ? '' : `,"variables":${variablesJson}`;
   const name = operation.name === undefined ? '' : `,"operationName":"${operation.name}"`;
-  const body = `{"query":${operation.textJson}${variables}${name}}`;
-  return `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  return `{"query":${operation.textJson}${variables}${name}}`;
 }
 
 function tenantFields({ request: { tenant, databases } }: TenantCall): string[] {
@@ -151,26 +152,30 @@ function linesOf(fields: readonly string[]): string | null {
 
 /** One call over a connection of the gateway's own. A class, since a call makes nothing then but one object. */
 class RemoteCall implements HttpCall {
-  message = '';
+  readonly message: string;
+  readonly isAscii: boolean;
   connection: HttpConnection | null = null;
   readonly #settle: (answer: ReadAnswer) => void;
-  readonly #onEnd: () => void;
   readonly #watch: BoundsWatch;
   readonly #timeoutMs: number;
   #connections: HttpConnections | null = null;
   #isOver = false;
 
-  /** `settle` and `onEnd` are called once each. */
-  constructor(bounds: Bounds, settle: (answer: ReadAnswer) => void, onEnd: () => void) {
+  /** `settle` is called once. */
+  constructor(
+    bounds: Bounds,
+    { message, isAscii }: Pick<HttpCall, 'message' | 'isAscii'>,
+    settle: (answer: ReadAnswer) => void,
+  ) {
+    this.message = message;
+    this.isAscii = isAscii;
     this.#settle = settle;
-    this.#onEnd = onEnd;
     this.#timeoutMs = bounds.timeoutMs;
     this.#watch = new BoundsWatch(bounds, (fault) => this.#giveUp(fault));
   }
 
-  send(connections: HttpConnections, message: string): void {
+  send(connections: HttpConnections): void {
     if (this.#isOver) return;
-    this.message = message;
     this.#connections = connections;
     connections.send(this);
   }
@@ -186,14 +191,12 @@ class RemoteCall implements HttpCall {
   #end(answer: ReadAnswer): void {
     this.#isOver = true;
     this.#watch.stop();
-    this.#onEnd();
     this.#settle(answer);
   }
 
   #giveUp(fault: Fault): void {
     this.#isOver = true;
     this.#connections?.abandon(this);
-    this.#onEnd();
     this.#settle({ result: null, fault, detail: `no answer after ${this.#timeoutMs} ms` });
   }
 }

@@ -1,6 +1,6 @@
-import type { ServerResponse } from 'node:http';
 import { RequestEnding, type Abortable } from '#kit/request-ending.ts';
 import { TenonError } from '#schema/errors.ts';
+import type { HttpExchange } from '../http/exchange.ts';
 
 /** The caller did not wait for her answer: no fault of ours, and nobody is left to be told. */
 export class CallerGoneError extends TenonError {
@@ -13,16 +13,14 @@ export class CallerGoneError extends TenonError {
 export class RequestWatch {
   readonly signal: Abortable;
   readonly #ending = new RequestEnding();
-  readonly #response: Pick<ServerResponse, 'once' | 'off'>;
+  readonly #exchange: Pick<HttpExchange, 'watch'>;
   readonly #timer: NodeJS.Timeout;
-  readonly #onClose: () => void;
 
-  constructor(response: Pick<ServerResponse, 'once' | 'off'>, deadlineMs: number) {
+  constructor(exchange: Pick<HttpExchange, 'watch'>, deadlineMs: number) {
     this.signal = this.#ending;
-    this.#response = response;
-    this.#onClose = this.#closed.bind(this);
+    this.#exchange = exchange;
     this.#timer = setTimeout(timeIsUp, deadlineMs, this.#ending);
-    response.once('close', this.#onClose);
+    exchange.watch(() => this.#ending.abort(new CallerGoneError()));
   }
 
   /** Ends the request for a reason of the gateway's own; once its answer is ready this does nothing. */
@@ -33,11 +31,7 @@ export class RequestWatch {
   /** Stops watching; called when the answer is ready. */
   end(): void {
     clearTimeout(this.#timer);
-    this.#response.off('close', this.#onClose);
-  }
-
-  #closed(): void {
-    this.#ending.abort(new CallerGoneError());
+    this.#exchange.watch(null);
   }
 }
 

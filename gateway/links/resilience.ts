@@ -11,6 +11,7 @@ import {
   type CircuitBreakerPolicy,
 } from 'cockatiel';
 import { log } from '#kit/log.ts';
+import type { SubgraphResult } from '#kit/subgraph-execution.ts';
 import { TIERS, type Tier } from '#schema/tenant-context.ts';
 import { CALL_TIMES, type CallTimes } from './call-times.ts';
 import { failedResult, type Exchange, type Fault, type TenantCall, type Transport } from './exchange.ts';
@@ -64,7 +65,7 @@ const FAILURES: ReadonlySet<Fault> = new Set(['slow', 'away', 'wrong']);
  * that tier. Errors that a subgraph answers with are answers; a caller who leaves says nothing about the subgraph.
  */
 export function newResilientLinks({ onState, times = CALL_TIMES }: ResilienceOptions = {}): ResilientLinks {
-  const breakers = new Map<string, Readonly<Record<Tier, CircuitBreakerPolicy>>>();
+  const breakers = new Map<string, Readonly<Record<Tier, Breaker>>>();
   const breakersOf = (subgraph: string) => {
     const known = breakers.get(subgraph) ?? newBreakers(subgraph, onState);
     breakers.set(subgraph, known);
@@ -74,7 +75,7 @@ export function newResilientLinks({ onState, times = CALL_TIMES }: ResilienceOpt
     link: (subgraph, transport) => {
       const ofTier = breakersOf(subgraph);
       return {
-        send: async (request, call) => {
+        send: (request, call) => {
           const { tier } = call.request.tenant;
           const attempt: Attempt = {
             request,
@@ -83,24 +84,30 @@ export function newResilientLinks({ onState, times = CALL_TIMES }: ResilienceOpt
             breaker: ofTier[tier],
             timeoutMs: times[tier].timeoutMs,
           };
-          const first = await judged(attempt);
-          const isTriedAgain = first.fault === 'away' && request.operation.kind === 'query';
-          return (isTriedAgain ? await tryAgain(attempt, first) : first).result;
+          return judged(attempt).then((first) =>
+            first.fault === 'away' && request.operation.kind === 'query' ? tryAgain(attempt, first) : first.result,
+          );
         },
       };
     },
     state: (subgraph, tier) => {
       const breaker = breakers.get(subgraph)?.[tier];
-      return breaker === undefined ? 'closed' : STATES[breaker.state];
+      return breaker === undefined ? 'closed' : STATES[breaker.policy.state];
     },
   };
+}
+
+/** A breaker, and the window that it counts in. */
+interface Breaker {
+  readonly policy: CircuitBreakerPolicy;
+  readonly window: SamplingBreaker;
 }
 
 interface Attempt {
   readonly request: SubgraphRequest;
   readonly call: TenantCall;
   readonly transport: Transport<TenantCall>;
-  readonly breaker: CircuitBreakerPolicy;
+  readonly breaker: Breaker;
   readonly timeoutMs: number;
 }
 
@@ -110,14 +117,15 @@ const again = retry(
 );
 
 /** The first try went without the policy of tries, which costs more than the call's own bookkeeping. */
-function tryAgain(attempt: Attempt, first: Exchange): Promise<Exchange> {
+async function tryAgain(attempt: Attempt, first: Exchange): Promise<SubgraphResult> {
   let isFirst = true;
   // A caller who leaves meanwhile is noticed at the next try, a quarter of a second later at most.
-  return again.execute(() => {
+  const last = await again.execute(() => {
     if (!isFirst) return judged(attempt);
     isFirst = false;
     return first;
   });
+  return last.result;
 }
 
 /** Carries a call that says nothing about the subgraph past the breaker. */
@@ -130,14 +138,36 @@ class Unjudged extends Error {
   }
 }
 
-async function judged({ request, call, transport, breaker, timeoutMs }: Attempt): Promise<Exchange> {
-  if (call.request.signal?.aborted === true) return { result: failedResult('given up'), fault: 'given up' };
+function judged(attempt: Attempt): Promise<Exchange> {
+  const { request, call, transport, breaker, timeoutMs } = attempt;
+  const { signal } = call.request;
+  if (signal?.aborted === true)
+    return Promise.resolve({ result: failedResult('given up'), fault: 'given up' } as const);
+  if (breaker.policy.state !== CircuitState.Closed) return judgedByPolicy(attempt);
+  return transport.exchange(request, call, { timeoutMs, signal }).then((exchange) => {
+    note(breaker, exchange);
+    return exchange;
+  });
+}
+
+/**
+ * Tells a closed breaker of a call that was made past its policy, which would cost as much as all else that a call takes
+ * here. A call that ends after the breaker opened is no news of the subgraph as it is now.
+ */
+function note({ policy, window }: Breaker, exchange: Exchange): void {
+  if (policy.state !== CircuitState.Closed) return;
+  if (exchange.fault === null) window.success(CircuitState.Closed);
+  else if (FAILURES.has(exchange.fault)) void policy.execute(() => exchange);
+}
+
+async function judgedByPolicy({ request, call, transport, breaker, timeoutMs }: Attempt): Promise<Exchange> {
+  const { policy } = breaker;
   // While one call tries, the others do not wait for it.
-  if (breaker.state === CircuitState.HalfOpen) return rejected();
+  if (policy.state === CircuitState.HalfOpen) return rejected();
   try {
-    return await breaker.execute(async () => {
+    return await policy.execute(async () => {
       const exchange = await transport.exchange(request, call, { timeoutMs, signal: call.request.signal });
-      if (exchange.fault === null || FAILURES.has(exchange.fault) || breaker.state === CircuitState.HalfOpen)
+      if (exchange.fault === null || FAILURES.has(exchange.fault) || policy.state === CircuitState.HalfOpen)
         return exchange;
       throw new Unjudged(exchange);
     });
@@ -152,22 +182,20 @@ function rejected(): Exchange {
   return { result: failedResult('open'), fault: 'open' };
 }
 
-function newBreakers(
-  subgraph: string,
-  onState: ResilienceOptions['onState'],
-): Readonly<Record<Tier, CircuitBreakerPolicy>> {
-  const breakerOf = (tier: Tier) => {
-    const breaker = circuitBreaker(
+function newBreakers(subgraph: string, onState: ResilienceOptions['onState']): Readonly<Record<Tier, Breaker>> {
+  const breakerOf = (tier: Tier): Breaker => {
+    const window = new SamplingBreaker(SAMPLING);
+    const policy = circuitBreaker(
       // One that tries and comes to nothing proves nothing: the breaker opens again.
       handleWhenResult((exchange) => (exchange as Exchange).fault !== null),
-      { breaker: new SamplingBreaker(SAMPLING), halfOpenAfter: new ExponentialBackoff(HALF_OPEN_AFTER) },
+      { breaker: window, halfOpenAfter: new ExponentialBackoff(HALF_OPEN_AFTER) },
     );
-    breaker.onStateChange((changed) => {
+    policy.onStateChange((changed) => {
       const state = STATES[changed];
       log(state === 'closed' ? 'info' : 'warn', 'a circuit breaker changed', { subgraph, tier, state });
       onState?.({ subgraph, tier, state });
     });
-    return breaker;
+    return { policy, window };
   };
-  return Object.fromEntries(TIERS.map((tier) => [tier, breakerOf(tier)])) as Record<Tier, CircuitBreakerPolicy>;
+  return Object.fromEntries(TIERS.map((tier) => [tier, breakerOf(tier)])) as Record<Tier, Breaker>;
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Config } from '#schema/config.ts';
 import { isInNetworks, networkList } from './network-list.ts';
 
@@ -11,14 +11,17 @@ export function trustedProxiesOf({ trustedProxies }: Pick<Config, 'trustedProxie
   return list === null ? false : (address) => isInNetworks(list, address);
 }
 
+/** A request, as far as it tells where it comes from. */
+interface FromAddress {
+  readonly socket: { readonly remoteAddress?: string | undefined };
+  readonly headers: IncomingHttpHeaders;
+}
+
 /**
  * Returns where a request comes from: the last address that no trusted proxy vouches for. What stands further left in
  * X-Forwarded-For the caller may have written herself.
  */
-export function callerAddress(
-  { socket, headers }: Pick<IncomingMessage, 'socket' | 'headers'>,
-  isTrusted: IsTrusted | false,
-): string {
+export function callerAddress({ socket, headers }: FromAddress, isTrusted: IsTrusted | false): string {
   let address = socket.remoteAddress ?? '';
   const forwarded = headers['x-forwarded-for'];
   if (isTrusted === false || typeof forwarded !== 'string') return address;

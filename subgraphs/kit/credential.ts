@@ -191,7 +191,11 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
 /** Returns the context of one request under a grant; from where its credential may not be used it is UNAUTHENTICATED. */
 export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { readonly now: Date }): TenantContext {
   if (guard !== null) guard.admit(origin);
-  return { ...context, actor: actorAt(context.actor, origin), requestId: origin.requestId };
+  const { tenant, tier, region, cell, state, scopes, sessionId, epoch, client } = context;
+  const actor = actorAt(context.actor, origin);
+  // Named one by one: a spread with more behind it gives every object a shape of its own, and whatever reads one of them
+  // has to look for each property.
+  return { tenant, tier, region, cell, state, actor, scopes, sessionId, epoch, client, requestId: origin.requestId };
 }
 
 /** A use is written down at most once in this time. */

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Config } from '#schema/config.ts';
@@ -9,20 +9,30 @@ import { originOf, sendError } from './mount-routes.ts';
 import type { Platform } from './request-context.ts';
 
 /** Longer than the keep-alive of clients and balancers, so that a reused connection never meets a closing one. */
-const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+export const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 
 /** Takes a request before the router sees it and returns true, or leaves it alone and returns false. */
 export type FrontDoor = (req: IncomingMessage, res: ServerResponse) => boolean;
 
+/** What stands before the router of a server. */
+export interface ServerFront {
+  readonly door?: FrontDoor;
+  /** Is given Node's server before it listens. */
+  readonly onServer?: (server: Server) => void;
+}
+
 /** Returns the HTTP server of gateway and subgraphs: bodies come as bytes, bounded; faults come out of the table. */
-export function newHttpServer({ config }: Platform, frontDoor: FrontDoor = () => false): FastifyInstance {
+export function newHttpServer({ config }: Platform, { door, onServer }: ServerFront = {}): FastifyInstance {
   const server = Fastify({
     bodyLimit: config.maxBodyBytes,
-    serverFactory: (handler) =>
-      createServer(
+    serverFactory: (handler) => {
+      const node = createServer(
         { keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS, requestTimeout: config.requestTimeoutMs },
-        (req, res) => void (frontDoor(req, res) || handler(req, res)),
-      ),
+        (req, res) => void (door?.(req, res) === true || handler(req, res)),
+      );
+      onServer?.(node);
+      return node;
+    },
     routerOptions: { maxParamLength: 256 },
     // Lock-outs and audit events speak of the caller's address, not of the balancer's.
     trustProxy: trustedProxiesOf(config),

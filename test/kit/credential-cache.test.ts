@@ -109,7 +109,7 @@ describe('a token seen before', () => {
   });
 
   it('that was refused is asked for again', async () => {
-    await commit(`update tenants set state = 'suspended'`);
+    await commit(`update tenants set state = 'soft_deleted'`);
     expect(await codeOf(tokenOf(acme, 'admin'))).toBe('TENANT_SUSPENDED');
     await commit(`update tenants set state = 'active'`);
     expect(await codeOf(tokenOf(acme, 'admin'))).toBe('none');
@@ -164,7 +164,7 @@ describe('whoever leaves is out at the next request', () => {
     await commit(`update tenants set tier = 'GROWTH'`);
     expect(await ask(tokenOf(acme, 'admin'))).toMatchObject({ tenant: { tier: 'GROWTH' }, limits: TIER_LIMITS.GROWTH });
     await commit(`update tenants set tier = 'ENTERPRISE'`);
-    await commit(`update tenants set state = 'suspended'`);
+    await commit(`update tenants set state = 'soft_deleted'`);
     expect(await codeOf(tokenOf(acme, 'admin'))).toBe('TENANT_SUSPENDED');
     await commit(`update tenants set state = 'active'`);
   });

@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events';
 import { Ctx, Mutation, Query, Resolver } from 'type-graphql';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { inTenant, openDatabases, type Databases } from '#kit/database.ts';
@@ -87,15 +86,25 @@ const active = () =>
     stores,
     `select from pg_stat_activity where usename = 'tenon_app' and state = 'active' and query ~ 'pg_sleep'`,
   );
+/** One side of an exchange: who waits, and may go away. */
+function newCaller() {
+  let onGone: (() => void) | null = null;
+  return {
+    watch: (listener: (() => void) | null) => {
+      onGone = listener;
+    },
+    leave: () => onGone?.(),
+  };
+}
 const TIMED_OUT = { errors: [expect.objectContaining({ extensions: { code: 'GATEWAY_TIMEOUT' } })] };
 
 describe.each(['local', 'remote'] as const)('a caller of a %s subgraph', (mode) => {
   it('who goes away ends the statement in the database', async () => {
-    const response = new EventEmitter();
-    const request = new RequestWatch(response as never, 60_000);
+    const caller = newCaller();
+    const request = new RequestWatch(caller, 60_000);
     const sent = links[mode]?.send(requestOf('{ sleep }'), callOf(request.signal));
     await untilRunning(stores, 'pg_sleep');
-    response.emit('close');
+    caller.leave();
     expect(await sent).toEqual(TIMED_OUT);
     await vi.waitFor(async () => expect(await active()).toEqual([]), { interval: 5, timeout: 5_000 });
     // The only connection is free again.
@@ -103,7 +112,7 @@ describe.each(['local', 'remote'] as const)('a caller of a %s subgraph', (mode) 
   });
 
   it('whose time is up leaves nothing of a change that was under way', async () => {
-    const request = new RequestWatch(new EventEmitter() as never, 200);
+    const request = new RequestWatch(newCaller(), 200);
     const sent = await links[mode]?.send(requestOf('mutation { add }'), callOf(request.signal));
     expect(sent).toEqual(TIMED_OUT);
     await vi.waitFor(async () => expect(await active()).toEqual([]), { interval: 5, timeout: 5_000 });
@@ -112,11 +121,11 @@ describe.each(['local', 'remote'] as const)('a caller of a %s subgraph', (mode) 
   });
 
   it('who has her answer ends nothing when she goes', async () => {
-    const response = new EventEmitter();
-    const request = new RequestWatch(response as never, 60_000);
+    const caller = newCaller();
+    const request = new RequestWatch(caller, 60_000);
     expect(await links[mode]?.send(NAME, callOf(request.signal))).toEqual({ data: { name: 'acme' } });
     request.end();
-    response.emit('close');
+    caller.leave();
     expect(request.signal.aborted).toBe(false);
   });
 });

@@ -53,6 +53,7 @@ function send(connections: HttpConnections, message = REQUEST): Promise<string> 
 
 class Call implements HttpCall {
   connection: HttpConnection | null = null;
+  readonly isAscii = false;
 
   constructor(
     readonly message: string,
