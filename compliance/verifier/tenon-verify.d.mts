@@ -17,7 +17,8 @@ export interface Findings {
   readonly integrity: Judgement;
   readonly completeness: Judgement;
   readonly assumptions: readonly string[];
-  readonly counts: { readonly logs: number; readonly segments: number; readonly entries: number };
+  /** Entries that were found sound. */
+  readonly entries: number;
 }
 
 export interface Source {
@@ -33,7 +34,6 @@ export interface Options {
 export function canonical(bytes: string | Uint8Array): unknown;
 export function leafOf(entry: string | Uint8Array): string;
 export function keyOf(line: string): Key;
-export function withRotations(keys: readonly Key[], statements: readonly string[]): Key[];
 export function checkpointOf(
   note: string | Uint8Array,
   keys: readonly Key[],
@@ -41,15 +41,15 @@ export function checkpointOf(
 export function entryOf(text: string): {
   readonly seq: number;
   readonly prev: string;
-  readonly event: { readonly tenant_id: string; readonly action: string; readonly context: object };
+  readonly tenant: string;
+  readonly ts: string;
+  readonly action: string;
+  readonly context: object;
 };
-export function isIncluded(claim: {
-  readonly leaf: string;
-  readonly index: number;
-  readonly size: number;
-  readonly path: readonly string[];
-  readonly root: string;
-}): boolean;
+export function rootAbove(
+  leaf: string,
+  place: { readonly index: number; readonly size: number; readonly path: readonly string[] },
+): string;
 export function verifyArchive(source: Source, options: Options): Findings;
 export function verifyPack(source: Source, options: Options): Findings;
 export function verifyProof(file: Uint8Array, options: Options): Findings;

@@ -41,7 +41,10 @@ export interface CheckedLog {
 
 /** Two answers about a target: nothing in it was changed (integrity), and nothing is missing from it (completeness). */
 export interface Report {
-  readonly target: { readonly kind: 'archive' | 'pack' | 'proof' | 'export' | 'certificate'; readonly path: string };
+  readonly target: {
+    readonly kind: 'archive' | 'pack' | 'proof' | 'export' | 'certificate' | 'isolation';
+    readonly path: string;
+  };
   readonly integrity: Judgement;
   readonly completeness: Judgement;
   /** What the verdicts rest on and no file could show. */

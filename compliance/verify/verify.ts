@@ -5,6 +5,8 @@ import { fail } from '#schema/errors.ts';
 import { parseVerifierKey, type NoteVerifier } from '#schema/signed-note.ts';
 import { parseWitnessPolicy } from '#schema/witness-policy.ts';
 import { parseCertificates } from '../anchors/certificate-path.ts';
+import { verifyIsolationFile } from '../isolation/report.ts';
+import { isIsolationStatement } from '../isolation/statement.ts';
 import { isErasureCertificate, verifyCertificate } from '../privacy/verify-certificate.ts';
 import { keysWithRotations, verifyArchive } from './archive.ts';
 import { verifyExportFile } from './export.ts';
@@ -38,9 +40,8 @@ const PROOF_HEADER = 'c2sp.org/tlog-proof@';
 const ZIP_MAGIC = Buffer.from('PK');
 
 /**
- * Checks the folder of an archive, an evidence pack (folder or zip), the proof of one entry, an export or a certificate of
- * erasure, without anything else
- * than the keys: no database, no network. Faults of the target are verdicts of the report. A target that is none of
+ * Checks the folder of an archive, an evidence pack (folder or zip), the proof of one entry, an export, a certificate of
+ * erasure or a statement of isolation, without anything else than the keys: no database, no network. Faults of the target are verdicts of the report. A target that is none of
  * these or cannot be read, a missing or malformed key, and a checkpoint that no key has signed are BAD_USER_INPUT.
  */
 export async function verifyTarget(path: string, options: VerifyOptions): Promise<Report> {
@@ -61,6 +62,8 @@ export async function verifyTarget(path: string, options: VerifyOptions): Promis
     return using(archiveSource(path), (source) => verifyArchive({ ...trusting, trust, source, isPart }));
   }
   if (kind === 'export') return verifyExportFile({ ...trusting, pieces: folderOfFile(path).stream(basename(path)) });
+  if (kind === 'isolation')
+    return verifyIsolationFile(path, await folderOfFile(path).read(basename(path), MAX_PROOF_BYTES), keys);
   if (kind === 'certificate')
     return verifyCertificateFile(trusting, await folderOfFile(path).read(basename(path), MAX_PROOF_BYTES));
   return verifyProofFile({ ...trusting, proof: await readProof(path), entry: options.entry ?? null });
@@ -129,7 +132,9 @@ function brokenZip(path: string, thrown: unknown): Report {
   return { target: { kind: 'pack', path }, ...findings.judged, assumptions: [], counts, logs: [] };
 }
 
-async function kindOf(path: string): Promise<'archive' | 'pack' | 'zip' | 'proof' | 'export' | 'certificate'> {
+async function kindOf(
+  path: string,
+): Promise<'archive' | 'pack' | 'zip' | 'proof' | 'export' | 'certificate' | 'isolation'> {
   const found = await lstat(resolve(path)).catch((error: unknown) =>
     refuse(`${path} cannot be read (${errnoOf(error)})`),
   );
@@ -148,7 +153,8 @@ async function kindOf(path: string): Promise<'archive' | 'pack' | 'zip' | 'proof
   )
     return 'export';
   if (isErasureCertificate(head)) return 'certificate';
-  return refuse(`${path} is neither a folder, nor a zip, a proof, an export or a certificate`);
+  if (isIsolationStatement(head)) return 'isolation';
+  return refuse(`${path} is neither a folder, nor a zip, a proof, an export, a certificate or a statement`);
 }
 
 /** Also from within: `archive/v1/eu/tnt_.../1` is checked like the archive, but for the logs beside it. */

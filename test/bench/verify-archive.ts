@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { entryBytes, entryLeaf, ZERO_PREV, type AuditEvent } from '#schema/audit-event.ts';
 import { idOf, type Id } from '#schema/ids.ts';
@@ -24,11 +24,24 @@ export interface BenchArchive {
 const KEY = { kid: 'k'.repeat(22), secret: Buffer.alloc(32, 7) };
 const BEGINNING = Date.parse('2026-03-01T00:00:00Z');
 
-/** Writes the archive of a log of so many entries, at most so many a segment, as the worker seals it. */
-export async function writeArchive(
-  folder: string,
-  { entries, perSegment }: { entries: number; perSegment: number },
-): Promise<BenchArchive> {
+/** How long a log is, and how many entries a segment of it holds at most. */
+interface BenchPlan {
+  readonly entries: number;
+  readonly perSegment: number;
+}
+
+/** Returns the archive of a log below a folder: the one that an earlier run has left there whole, else a new one. */
+export async function keptArchive(folder: string, plan: BenchPlan): Promise<BenchArchive> {
+  const place = join(folder, `${plan.entries}-${plan.perSegment}`);
+  const note = `${place}.json`;
+  if (existsSync(note)) return JSON.parse(readFileSync(note, 'utf8')) as BenchArchive;
+  const archive = await writeArchive(place, plan);
+  writeFileSync(note, JSON.stringify(archive));
+  return archive;
+}
+
+/** Writes the archive of a log as the worker seals it. */
+async function writeArchive(folder: string, { entries, perSegment }: BenchPlan): Promise<BenchArchive> {
   const tenant = idOf('tnt', '018f0000-0000-7000-8000-000000000001');
   const name: LogName = { deployment: TEST_SIGNING_KEY.name, region: 'eu', tenant, epoch: 1 };
   const frontier = new Frontier();

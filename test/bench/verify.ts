@@ -6,7 +6,7 @@ import { keyOf, verifyArchive as verifyAlone } from '../../compliance/verifier/t
 import { verifyTarget } from '../../compliance/verify/verify.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
-import { writeArchive, type BenchArchive } from './verify-archive.ts';
+import { keptArchive, type BenchArchive } from './verify-archive.ts';
 
 /** What both verifiers cost an entry, and whether their memory depends on the length of the log. */
 export const verify: Benchmark = {
@@ -21,13 +21,13 @@ const ENTRIES = 200_000;
 const READINGS = 5;
 const MB = 1024 * 1024;
 
-async function run({ say, rounds, events }: BenchmarkOptions): Promise<Findings> {
-  const folder = await mkdtemp(join(tmpdir(), 'tenon-bench-verify-'));
+async function run({ say, rounds, events, archiveFolder }: BenchmarkOptions): Promise<Findings> {
+  const folder = archiveFolder ?? (await mkdtemp(join(tmpdir(), 'tenon-bench-verify-')));
   const entries = events ?? ENTRIES;
   try {
-    const full = await writeArchive(join(folder, 'full'), { entries, perSegment: 10_000 });
+    const full = await keptArchive(folder, { entries, perSegment: 10_000 });
     say(describe('segments as full as they get', full));
-    const small = await writeArchive(join(folder, 'small'), { entries: Math.min(entries, 20_000), perSegment: 100 });
+    const small = await keptArchive(folder, { entries: Math.min(entries, 20_000), perSegment: 100 });
     say(describe('segments of 100 entries', small));
     const costs: number[] = [];
     for (const [name, verifier] of VERIFIERS) {
@@ -40,7 +40,7 @@ async function run({ say, rounds, events }: BenchmarkOptions): Promise<Findings>
     const promise = 'µs of CPU an entry, the slower of both verifiers';
     return { cases: [], bar: { promise, limit: MOST_CPU_US, found, held: found <= MOST_CPU_US } };
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    if (archiveFolder == null) await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -70,7 +70,7 @@ const VERIFIERS: readonly (readonly [string, Verifier])[] = [
         },
       };
       const found = verifyAlone(source, options);
-      return found.integrity.verdict === 'pass' && found.completeness.verdict === 'pass' ? found.counts.entries : 0;
+      return found.integrity.verdict === 'pass' && found.completeness.verdict === 'pass' ? found.entries : 0;
     },
   ],
 ];

@@ -11,6 +11,7 @@ import { verifyArchive } from '../../compliance/verify/archive.ts';
 import { keyOf, verifyArchive as verifyAlone } from '../../compliance/verifier/tenon-verify.mjs';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 import { memorySource, singleFileSource } from './memory-source.ts';
+import { sealLogs } from './sealed-logs.ts';
 import { makeTicks } from './platform-fixture.ts';
 import { checkpointOf, makeLog, OTHER_TENANT, type MadeLog } from './verify-fixture.ts';
 
@@ -48,9 +49,14 @@ const notes: string[] = [];
 
 beforeAll(async () => {
   logs.push(
-    await makeLog({ counts: [9, 4, 12] }),
+    // The worker's sequencer and sealer write the first two; nothing there makes a second epoch or region on purpose.
+    ...(await sealLogs([
+      [9, 1],
+      [4, 10],
+      [12, 6],
+    ])),
     await makeLog({ counts: [7, 8], epoch: 2 }),
-    await makeLog({ counts: [1, 10, 6], tenant: OTHER_TENANT, region: 'us' }),
+    await makeLog({ counts: [3, 5], tenant: OTHER_TENANT, region: 'us' }),
   );
   for (const log of logs) {
     for (const [key, bytes] of log.files) files.set(key, bytes);
@@ -308,7 +314,7 @@ describe('of an archive of several tenants, regions and epochs', () => {
     },
   );
 
-  it('with platform logs passes too, and any change of a tick is found by both', async () => {
+  it('with platform logs passes too, and any change of a tick is found by tenon verify', async () => {
     const whole = new Map([...files, ...ticks]);
     const passed = { integrity: 'pass', completeness: 'pass', file: null, seq: null };
     expect(await answers(new Map(), whole)).toEqual([passed, passed]);
@@ -322,9 +328,9 @@ describe('of an archive of several tenants, regions and epochs', () => {
       const change = pick([flipped, bytes.subarray(0, at), null, anyFile(random, ticks)[1]], random);
       // Header bytes of gzip say nothing of what is inside, and a tick is named by that alone.
       if (change?.equals(bytes) === true || (change === flipped && isSameInside(change, bytes))) continue;
-      const found = await answers(new Map([[key, change]]), whole);
-      if (!found.every(({ integrity, completeness }) => integrity === 'fail' || completeness === 'fail'))
-        missed.push({ key, at, found });
+      // The single file looks at tenants' logs alone, and says so.
+      const [found] = await answers(new Map([[key, change]]), whole);
+      if (found?.integrity !== 'fail' && found?.completeness !== 'fail') missed.push({ key, at, found });
     }
     expect(missed).toEqual([]);
   });

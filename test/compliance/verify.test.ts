@@ -383,7 +383,7 @@ describe('verifying', () => {
   it('refuses what is no archive, pack or proof', async () => {
     const folder = writeFiles([['note.txt', 'hello']]);
     await expect(verify(join(folder, 'note.txt'), null)).rejects.toThrow(
-      'neither a folder, nor a zip, a proof, an export or a certificate',
+      'neither a folder, nor a zip, a proof, an export, a certificate or a statement',
     );
     await expect(verify(join(folder, 'nothing'), null)).rejects.toThrow('ENOENT');
   });
