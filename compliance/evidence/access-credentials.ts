@@ -1,6 +1,8 @@
 import { CREDENTIAL_KINDS, type CredentialKind } from '#kit/credential.ts';
 import { inTenant, inTenantAudit } from '#kit/database.ts';
+import { entriesHolding } from '#kit/held-entries.ts';
 import { idOf } from '#schema/ids.ts';
+import { fieldWord } from '#schema/search-words.ts';
 import type { CollectionScope } from './collector.ts';
 import type { Row } from './table.ts';
 
@@ -60,17 +62,24 @@ function credentialsAfter({ ctx, asOf }: CollectionScope, last: string): Promise
   );
 }
 
+const ISSUING = ['session.create', 'api_key.create', 'scim_token.create', 'sign_in_link.create'];
+
 /** The searchable copy has entries that are not sealed yet, too: what was issued a moment ago is no difference. */
 async function issuingEntries({ ctx }: CollectionScope, ids: readonly string[]): Promise<Map<string, number>> {
-  const rows = await inTenantAudit(ctx, (tx) =>
-    tx.query<{ id: string; seq: number }>(
-      `select resource_id as id, min(seq)::integer as seq from log_entries
-        where resource_id = any($1) and action in ('session.create', 'api_key.create', 'scim_token.create', 'sign_in_link.create')
-        group by resource_id`,
-      [ids],
-    ),
-  );
-  return new Map(rows.map(({ id, seq }) => [id, seq]));
+  const groups = [ids.map((id) => [fieldWord('resource', id)]), ISSUING.map((name) => [fieldWord('action', name)])];
+  const first = new Map<string, number>();
+  await inTenantAudit(ctx, async (tx) => {
+    const entries = entriesHolding<{ id: string; seq: number }>(tx, {
+      words: { groups },
+      select: 'resource_id as id, seq::integer as seq',
+      where: 'resource_id = any($1) and action = any($2)',
+      values: [ids, ISSUING],
+    });
+    for await (const rows of entries) {
+      for (const { id, seq } of rows) first.set(id, Math.min(seq, first.get(id) ?? seq));
+    }
+  });
+  return first;
 }
 
 function publicId({ kind, id }: CredentialRow): string {

@@ -1,8 +1,10 @@
 import { inTenant, inTenantAudit } from '#kit/database.ts';
 import type { DataSubject, PersonalDataHandler, PersonalDataSet } from '#kit/personal-data.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { entriesHolding } from '#kit/held-entries.ts';
 import { fail } from '#schema/errors.ts';
 import { uuidOrNull } from '#schema/ids.ts';
+import { fieldWord } from '#schema/search-words.ts';
 import { dataClasses, type DataClass } from './data-classes.ts';
 import type { PackFiles } from './pack-files.ts';
 import { cellText, csvLines, type Row } from './table.ts';
@@ -46,10 +48,18 @@ export async function findSubject(ctx: RequestContext, userId: string): Promise<
     tx.query<{ email: string | null }>('select email from users where id = $1', [uuid]),
   );
   if (user !== undefined) return { userId, email: user.email };
-  const [entry] = await inTenantAudit(ctx, (tx) =>
-    tx.query('select seq from log_entries where actor_id = $1 or resource_id = $1 limit 1', [userId]),
-  );
-  return entry === undefined ? unknown() : { userId, email: null };
+  return (await isNamed(ctx, userId)) ? { userId, email: null } : unknown();
+}
+
+async function isNamed(ctx: RequestContext, userId: string): Promise<boolean> {
+  const groups = [[[fieldWord('actor', userId)], [fieldWord('resource', userId)]]];
+  return inTenantAudit(ctx, async (tx) => {
+    const where = 'actor_id = $1 or resource_id = $1';
+    for await (const rows of entriesHolding(tx, { words: { groups }, select: 'seq', where, values: [userId] })) {
+      if (rows.length > 0) return true;
+    }
+    return false;
+  });
 }
 
 function unknown(): never {

@@ -1,5 +1,7 @@
 import { inTenant, inTenantAudit } from '#kit/database.ts';
+import { entriesHolding } from '#kit/held-entries.ts';
 import { idOf } from '#schema/ids.ts';
+import { fieldWord } from '#schema/search-words.ts';
 import type { CollectionScope } from './collector.ts';
 import type { Row } from './table.ts';
 
@@ -77,21 +79,43 @@ function usersAfter({ ctx }: CollectionScope, last: string): Promise<UserRow[]> 
   );
 }
 
+const CREATIONS = ['user.create', 'user.provision'];
+const ACTIONS = [...CREATIONS, 'user.deactivate', 'user.reactivate', 'user.delete'];
+
+interface UserEntry {
+  readonly id: string;
+  readonly seq: number;
+  readonly action: string;
+  readonly active: boolean | null;
+}
+
 async function loggedUsers({ ctx }: CollectionScope, ids: readonly string[]): Promise<Map<string, LoggedUser>> {
-  const rows = await inTenantAudit(ctx, (tx) =>
-    tx.query<LoggedUser>(
-      `select distinct on (resource_id) resource_id as id, seq::integer as log_seq,
-              bool_or(action in ('user.create', 'user.provision')) over (partition by resource_id) as logged,
-              case action when 'user.provision' then coalesce((entry::jsonb #>> '{event,context,active}')::boolean, true)
-                else action <> 'user.deactivate' and action <> 'user.delete' end as log_active
-         from log_entries
-        where resource_id = any($1) and outcome = 'success'
-          and action in ('user.create', 'user.provision', 'user.deactivate', 'user.reactivate', 'user.delete')
-        order by resource_id, epoch desc, seq desc`,
-      [ids],
-    ),
-  );
-  return new Map(rows.map((row) => [row.id, row]));
+  const logged = new Map<string, LoggedUser>();
+  const words = {
+    groups: [ids.map((id) => [fieldWord('resource', id)]), ACTIONS.map((name) => [fieldWord('action', name)])],
+  };
+  await inTenantAudit(ctx, async (tx) => {
+    const entries = entriesHolding<UserEntry>(tx, {
+      words,
+      select: `resource_id as id, seq::integer as seq, action,
+        case action when 'user.provision' then (entry::jsonb #>> '{event,context,active}')::boolean end as active`,
+      where: `resource_id = any($1) and outcome = 'success' and action = any($2)`,
+      values: [ids, ACTIONS],
+    });
+    // The last one of a person counts.
+    for await (const rows of entries) for (const row of rows) logged.set(row.id, after(row, logged.get(row.id)));
+  });
+  return logged;
+}
+
+function after({ id, seq, action, active }: UserEntry, before: LoggedUser | undefined): LoggedUser {
+  const isGone = action === 'user.deactivate' || action === 'user.delete';
+  return {
+    id,
+    logged: CREATIONS.includes(action) || before?.logged === true,
+    log_seq: seq,
+    log_active: action === 'user.provision' ? (active ?? true) : !isGone,
+  };
 }
 
 async function newestEntryAt({ ctx }: CollectionScope): Promise<Date | null> {

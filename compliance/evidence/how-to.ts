@@ -28,7 +28,8 @@ It needs no database and no network. Take the key from the deployment (\`/.well-
 
 Unzip the pack first. The file needs Node 20.19 or newer and nothing else, and is meant to be read before it is believed. Take it
 from the project's source rather than from here: whoever makes a pack can put a verifier into it. It checks the signature, every
-file and the log; what it leaves to \`tenon verify\`, such as comparing the populations with the log, \`--help\` says.
+file and the log; what it leaves to \`tenon verify\`, such as comparing the populations with the log, it says when it is run
+without anything. It follows no exchange of the signing key by itself: give each key.
 
 ## By hand
 

@@ -129,7 +129,8 @@ async function readState({ ctx, window }: CollectionScope, log: SealedLog | null
       `select count(*)::integer as unsealed,
               count(*) filter (where ts >= $3 and ts < $4)::integer as unsealed_in_window,
               (select count(*)::integer from log_refusals) as refused,
-              (select alarm from log_heads) as alarm
+              (select string_agg(sentence, ' ' order by sentence) from (select alarm as sentence from log_heads
+                 union all select sentence from log_alarms) as alarms) as alarm
          from log_entries where (epoch, seq) >= ($1, $2)`,
       [log?.head.epoch ?? 0, log?.head.size ?? 0, window.from, window.to],
     ),

@@ -1,5 +1,7 @@
 import { inTenantAudit } from '#kit/database.ts';
+import { entriesHolding } from '#kit/held-entries.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import { fieldWord } from '#schema/search-words.ts';
 import { dataClasses, type DataClass } from './data-classes.ts';
 
 /** What Article 15(1) asks beside the data themselves, as far as the platform knows it. */
@@ -27,14 +29,7 @@ const SOURCES: Readonly<Record<string, string>> = {
 /** Returns how a person's data are processed: the classes of the supergraph, and what the log and directory say. */
 export async function processingOf(ctx: RequestContext, userId: string, supergraphSdl: string): Promise<Processing> {
   const fields = dataClasses(supergraphSdl);
-  const rows = await inTenantAudit(ctx, (tx) =>
-    tx.query<{ actor_type: string; entries: number }>(
-      `select actor_type, count(*)::integer as entries from log_entries
-        where resource_id = $1 and action in ('user.create', 'user.provision', 'user.update')
-        group by actor_type order by actor_type collate "C"`,
-      [userId],
-    ),
-  );
+  const rows = await sourcesOf(ctx, userId);
   return {
     v: 1,
     categories: distinct(fields.map(({ category }) => category)),
@@ -55,4 +50,29 @@ export async function processingOf(ctx: RequestContext, userId: string, supergra
 
 function distinct(texts: readonly string[]): string[] {
   return [...new Set(texts)].toSorted();
+}
+
+const ACTIONS = ['user.create', 'user.provision', 'user.update'];
+
+/** Entries about her account, counted by the kind of actor, in the order of its name. */
+async function sourcesOf(
+  ctx: RequestContext,
+  userId: string,
+): Promise<{ readonly actor_type: string; readonly entries: number }[]> {
+  const groups = [[[fieldWord('resource', userId)]], ACTIONS.map((name) => [fieldWord('action', name)])];
+  const counts = new Map<string, number>();
+  await inTenantAudit(ctx, async (tx) => {
+    const entries = entriesHolding<{ actor_type: string }>(tx, {
+      words: { groups },
+      select: 'actor_type',
+      where: 'resource_id = $1 and action = any($2)',
+      values: [userId, ACTIONS],
+    });
+    for await (const rows of entries) {
+      for (const { actor_type: type } of rows) counts.set(type, (counts.get(type) ?? 0) + 1);
+    }
+  });
+  return [...counts]
+    .map(([type, count]) => ({ actor_type: type, entries: count }))
+    .toSorted((a, b) => (a.actor_type < b.actor_type ? -1 : 1));
 }

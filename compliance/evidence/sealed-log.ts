@@ -127,8 +127,8 @@ async function firstNumber({ ctx, head, from }: SealedLogOptions): Promise<numbe
         where epoch = $1 and state = 'sealed' and (manifest::jsonb ->> 'first_ts')::timestamptz < $2
           and first_seq <= coalesce((
             select min(seq) from log_entries where epoch = $1 and ts >= $2 and seq >= coalesce(
-              (select min(first_seq) from log_search_blocks where epoch = $1 and max_ts >= $2),
-              (select max(last_seq) from log_search_blocks where epoch = $1), 0)
+              (select min(first_seq) from log_search_blocks where level = 0 and epoch = $1 and max_ts >= $2),
+              (select max(last_seq) from log_search_blocks where level = 0 and epoch = $1), 0)
           ), $3)`,
       [head.epoch, from, head.size],
     ),

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import type { AuditEntry } from '#schema/audit-event.ts';
-import { BLOCK_SIZE, blockWords } from '#schema/search-block.ts';
+import { BLOCK_SIZE, blockWords, mergeParts, PART_COUNT, SPAN_BLOCKS, type WordPart } from '#schema/search-block.ts';
 import { entryWords } from '#schema/search-words.ts';
 
 /** A block of a log that is to be indexed: the entries from `first` to before `end`. */
@@ -16,7 +16,7 @@ export interface DueBlock {
 export interface IndexedBlock extends DueBlock {
   readonly minTs: Date;
   readonly maxTs: Date;
-  readonly parts: readonly { readonly part: number; readonly postings: Buffer }[];
+  readonly parts: readonly WordPart[];
 }
 
 interface EntryRow {
@@ -54,14 +54,14 @@ export async function storeBlocks(client: pg.Pool | pg.ClientBase, blocks: reado
   const rows = blocks.flatMap(({ parts, ...block }) => parts.map((part) => ({ ...part, ...block })));
   await client.query(
     `with added as (
-       insert into log_search_blocks (tenant_id, epoch, block, first_seq, last_seq, min_ts, max_ts)
-       select tenant_id, epoch, block, first_seq, end_seq - 1, min_ts, max_ts
+       insert into log_search_blocks (tenant_id, level, epoch, block, first_seq, last_seq, min_ts, max_ts)
+       select tenant_id, 0, epoch, block, first_seq, end_seq - 1, min_ts, max_ts
          from unnest($1::uuid[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
            as b (tenant_id, epoch, block, first_seq, end_seq, min_ts, max_ts)
        on conflict do nothing returning tenant_id, epoch, block
      )
-     insert into log_search_words (tenant_id, part, epoch, block, postings)
-     select tenant_id, part, epoch, block, decode(postings, 'hex')
+     insert into log_search_words (tenant_id, level, part, epoch, block, postings)
+     select tenant_id, 0, part, epoch, block, decode(postings, 'hex')
        from unnest($8::uuid[], $9::smallint[], $10::integer[], $11::integer[], $12::text[])
          as w (tenant_id, part, epoch, block, postings)
        join added using (tenant_id, epoch, block)`,
@@ -79,5 +79,50 @@ export async function storeBlocks(client: pg.Pool | pg.ClientBase, blocks: reado
       rows.map(({ block }) => block),
       rows.map(({ postings }) => postings.toString('hex')),
     ],
+  );
+}
+
+/** A span of a log whose blocks are all there. */
+export interface DueSpan {
+  readonly tenantId: string;
+  readonly epoch: number;
+  readonly span: number;
+}
+
+/** Returns a span whose blocks are all indexed and not merged yet, or null where there is none. */
+export async function findDueSpan(client: pg.Pool | pg.ClientBase): Promise<DueSpan | null> {
+  const { rows } = await client.query<{ tenant_id: string; epoch: number; span: number }>(
+    `select tenant_id, epoch, block / ${SPAN_BLOCKS} as span from log_search_blocks b
+      where level = 0 and block % 64 = 63 and not exists (
+        select from log_search_blocks s
+         where s.tenant_id = b.tenant_id and s.level = 1 and s.epoch = b.epoch and s.block = b.block / ${SPAN_BLOCKS})
+      order by tenant_id, epoch, block limit 1`,
+  );
+  const [row] = rows;
+  return row === undefined ? null : { tenantId: row.tenant_id, epoch: row.epoch, span: row.span };
+}
+
+/** Stores the words of a span by those of its blocks, in the caller's transaction. */
+export async function mergeSpan(client: pg.ClientBase, { tenantId, epoch, span }: DueSpan): Promise<void> {
+  const log = [tenantId, epoch, span];
+  const [first, end] = [span * SPAN_BLOCKS, (span + 1) * SPAN_BLOCKS];
+  for (let part = 0; part < PART_COUNT; part++) {
+    const { rows } = await client.query<{ block: number; postings: Buffer }>(
+      `select block, postings from log_search_words
+        where tenant_id = $1 and level = 0 and part = $2 and epoch = $3 and block >= $4 and block < $5 limit ${SPAN_BLOCKS}`,
+      [tenantId, part, epoch, first, end],
+    );
+    const parts = mergeParts(part, new Map(rows.map(({ block, postings }) => [block - first, postings])));
+    await client.query(
+      `insert into log_search_words (tenant_id, level, part, epoch, block, postings)
+       select $1, 1, part, $2, $3, decode(postings, 'hex') from unnest($4::smallint[], $5::text[]) as w (part, postings)`,
+      [...log, parts.map((each) => each.part), parts.map(({ postings }) => postings.toString('hex'))],
+    );
+  }
+  await client.query(
+    `insert into log_search_blocks (tenant_id, level, epoch, block, first_seq, last_seq, min_ts, max_ts)
+     select tenant_id, 1, epoch, $3, min(first_seq), max(last_seq), min(min_ts), max(max_ts) from log_search_blocks
+      where tenant_id = $1 and level = 0 and epoch = $2 and block >= $4 and block < $5 group by tenant_id, epoch`,
+    [...log, first, end],
   );
 }

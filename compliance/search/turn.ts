@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { BLOCK_SIZE } from '#schema/search-block.ts';
 import type { TurnResult } from '../turn-loop.ts';
-import { indexBlock, storeBlocks, type DueBlock, type IndexedBlock } from './block-store.ts';
+import { findDueSpan, indexBlock, mergeSpan, storeBlocks, type DueBlock, type IndexedBlock } from './block-store.ts';
 
 /** What indexing the logs of one cell needs. */
 export interface SearchTurnOptions {
@@ -19,7 +19,7 @@ const LOCK = '1952804463, 7';
 
 /**
  * Returns the turn that indexes finished blocks of the logs of a cell for searching, and the last, unfinished block of an
- * epoch that another one follows. It changes no log: ended at any point, and run by several workers, the next turn goes
+ * epoch that another one follows; and merges the words of 64 blocks for searches that look far. It changes no log: ended at any point, and run by several workers, the next turn goes
  * on. A log that misses an entry is left alone by this worker from there on; what no block holds is searched entry by
  * entry. 'waiting' means that it was not looked whether there is work.
  */
@@ -64,7 +64,14 @@ async function indexDue(client: pg.PoolClient, progress: Progress): Promise<numb
     blocks.push(...(await indexLog(client, { log, progress, limit: BLOCKS_PER_TURN - blocks.length })));
   }
   await storeBlocks(client, blocks);
-  return blocks.length;
+  return blocks.length + (await mergeDue(client));
+}
+
+async function mergeDue(client: pg.PoolClient): Promise<number> {
+  const due = await findDueSpan(client);
+  if (due === null) return 0;
+  await mergeSpan(client, due);
+  return 1;
 }
 
 async function indexLog(
@@ -133,7 +140,7 @@ async function closedLogs(
 async function nextBlock(client: pg.PoolClient, { tenantId, epoch }: LogSize): Promise<number> {
   const { rows } = await client.query<{ next: number }>(
     `select block + 1 as next from log_search_blocks
-      where tenant_id = $1 and epoch = $2 order by block desc limit 1`,
+      where tenant_id = $1 and level = 0 and epoch = $2 order by block desc limit 1`,
     [tenantId, epoch],
   );
   return rows[0]?.next ?? 0;

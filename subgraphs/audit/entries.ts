@@ -42,7 +42,8 @@ export async function readHead(tx: Reader): Promise<LogHead> {
     sealed_size: string;
     frontier: string[];
     alarm: string | null;
-  }>('select epoch, size, sealed_size, frontier, alarm from log_heads');
+  }>(`select epoch, size, sealed_size, frontier, coalesce(alarm,
+       (select sentence from log_alarms order by since, kind limit 1)) as alarm from log_heads`);
   if (row === undefined) return { epoch: 1, size: 0, sealedSize: 0, root: new Frontier().root(), alarm: null };
   const size = Number(row.size);
   const root = Frontier.fromJSON({ size, nodes: row.frontier }).root();
@@ -104,7 +105,7 @@ export function entryOf(row: EntryRow): AuditEntry {
 
 /** Returns an entry as the graph shows it. */
 export function eventOf(row: EntryRow): AuditEvent {
-  const { outcome, event } = entryOf(row);
+  const { outcome, action_version: actionVersion, event } = entryOf(row);
   const { type, id, ip, ua } = event.actor;
   return {
     id: event.id,
@@ -112,6 +113,7 @@ export function eventOf(row: EntryRow): AuditEvent {
     seq: row.seq,
     ts: new Date(event.ts),
     action: event.action,
+    actionVersion,
     outcome,
     actor: { type, id, ip: textOf(ip), ua: textOf(ua), user: type === 'user' && id !== null ? { id } : null },
     resource: { ...event.resource, name: textOf(event.resource.name) },

@@ -2,6 +2,7 @@ import { inTenantAudit } from '#kit/database.ts';
 import { proofsFor, readSealedHead, type LeafProof, type SealedHead } from '#kit/log-proofs.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import type { EntryPlace, EntryRow, LogHead, Reader } from './entries.ts';
+import { withSealed } from './personal-search.ts';
 import { searchEntries, type EntrySearch, type FoundEntries } from './search.ts';
 import type { EntryQuery } from './search-terms.ts';
 
@@ -52,11 +53,9 @@ async function* pagesOf<T>(
   let behind: EntryPlace | null = null;
   do {
     const search: EntrySearch = { query, order: 'asc', behind, until, limit: PAGE_SIZE };
-    const { rows, stoppedAt, page }: FoundEntries & { page: T } = await inTenantAudit(ctx, async (tx) => {
-      const found = await searchEntries(tx, search);
-      return { ...found, page: await read(tx, found.rows) };
-    });
-    yield page;
+    const found = await inTenantAudit(ctx, (tx) => searchEntries(tx, search));
+    const { rows, stoppedAt }: FoundEntries = await withSealed(ctx, found, search);
+    yield await inTenantAudit(ctx, (tx) => read(tx, rows));
     behind = stoppedAt ?? (rows.length < PAGE_SIZE ? null : (rows.at(-1) ?? null));
   } while (behind !== null);
 }

@@ -23,6 +23,7 @@ const CSV_COLUMNS = [
   'ts',
   'id',
   'action',
+  'action_version',
   'outcome',
   'actor_type',
   'actor_id',
@@ -122,7 +123,7 @@ function toJson({ event: { actor, resource, context, erased } }: OpenedEntry): J
 type CsvRecord = Record<(typeof CSV_COLUMNS)[number], string | number | null>;
 
 function csvRecord({ row, proof }: ProvenEntry, opened: OpenedEntry | undefined): CsvRecord {
-  const { outcome, event } = entryOf(row);
+  const { outcome, action_version: actionVersion, event } = entryOf(row);
   const { actor, resource, context } = opened?.event ?? event;
   return {
     epoch: row.epoch,
@@ -130,6 +131,7 @@ function csvRecord({ row, proof }: ProvenEntry, opened: OpenedEntry | undefined)
     ts: event.ts,
     id: event.id,
     action: event.action,
+    action_version: actionVersion,
     outcome,
     actor_type: event.actor.type,
     actor_id: event.actor.id,

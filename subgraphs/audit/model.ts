@@ -1,5 +1,5 @@
 import { GraphQLJSONObject, GraphQLSafeInt } from 'graphql-scalars';
-import { Directive, Field, ID, ObjectType, registerEnumType } from 'type-graphql';
+import { Directive, Field, ID, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { connectionOf } from '#kit/connection.ts';
 import type { AuditActor, AuditOutcome } from '#schema/audit-event.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
@@ -101,6 +101,11 @@ export class AuditEvent {
 
   @Field(() => String, { description: 'Noun, dot, verb.' })
   action!: string;
+
+  @Field(() => Int, {
+    description: "The version of the action's schema that the event was checked against when it was written.",
+  })
+  actionVersion!: number;
 
   @Field(() => AuditOutcomeEnum)
   outcome!: AuditOutcome;

@@ -2,6 +2,7 @@ import { inTenantAudit, inTenantOnce, type TenantTransaction } from '#kit/databa
 import type { DataSubject, ErasedStore, PersonalDataSet } from '#kit/personal-data.ts';
 import { openEvents } from '#kit/personal-values.ts';
 import type { RequestContext } from '#kit/request-context.ts';
+import type { JsonValue } from '#schema/canonical-json.ts';
 import { idOf, uuidOf } from '#schema/ids.ts';
 import type { OpenedEvent } from '#schema/sealed-event.ts';
 import { TENANT_SUBJECT } from '#kit/data-keys.ts';
@@ -9,14 +10,14 @@ import { entryOf, readHead, type EntryPlace, type EntryRow } from './entries.ts'
 import { streamEntries } from './entry-stream.ts';
 import { searchSealed } from './personal-search.ts';
 import type { FoundEntries } from './search.ts';
-import { mentionQuery } from './search-terms.ts';
+import { mentionQuery, phrasesOf } from './search-terms.ts';
 
 type PersonalRow = PersonalDataSet['rows'][number];
 
 /**
  * Returns what the log holds of a person: every entry in which her id or her address stands, so what she did, what was
- * done to her and where she is named; and the evidence packs that she asked for or that are about her. Network data are
- * those of her own doings alone.
+ * done to her and where she is named; the evidence packs that she asked for or that are about her; and the saved views
+ * that she made or that name her address. Network data are those of her own doings alone.
  */
 export async function collectPersonalData(ctx: RequestContext, subject: DataSubject): Promise<PersonalDataSet[]> {
   const head = await inTenantAudit(ctx, readHead);
@@ -32,29 +33,43 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
   return [
     { store: 'audit.auditEvents', rows: [...found.values()] },
     { store: 'audit.evidencePacks', rows: await packsAbout(ctx, subject) },
+    { store: 'audit.auditViews', rows: await viewsAbout(ctx, subject) },
   ];
 }
 
 /**
  * Removes the evidence packs that are about an erased person, and withdraws those that may name her: they can be asked
- * for anew. The log itself stays; its key is gone.
+ * for anew. Her personal views go, and every view that looks for her address. The log itself stays; its key is gone.
  */
 export async function erasePersonalData(
   ctx: RequestContext,
-  _tx: TenantTransaction,
+  tx: TenantTransaction,
   { userId }: DataSubject,
 ): Promise<readonly ErasedStore[]> {
-  const rows = await inTenantAudit(ctx, async (tx) => {
+  const withdrawn = await withdrawPacks(ctx, userId);
+  const [views] = await tx.query<{ rows: string }>('select tenon.erase_audit_views($1) as rows', [
+    uuidOf('usr', userId),
+  ]);
+  return [
+    { store: 'audit.evidencePacks', rows: withdrawn },
+    { store: 'audit.auditViews', rows: Number(views?.rows ?? 0) },
+  ];
+}
+
+async function withdrawPacks(ctx: RequestContext, userId: DataSubject['userId']): Promise<number> {
+  return inTenantAudit(ctx, async (tx) => {
     const withdrawn = await tx.query<{ id: string }>(
       `update evidence_packs set state = 'failed', size_bytes = null, sha256 = null, failure = $2
         where state = 'ready' and (subject_id = $1 or kind = 'soc2') returning id`,
       [uuidOf('usr', userId), WITHDRAWN],
     );
     await tx.query('delete from evidence_chunks where pack_id = any ($1::uuid[])', [withdrawn.map(({ id }) => id)]);
-    return withdrawn;
+    return withdrawn.length;
   });
-  return [{ store: 'audit.evidencePacks', rows: rows.length }];
 }
+
+/** Whether a view names an address; without one it does not. */
+const NAMES_ADDRESS = `($2::text is not null and position(lower($2) in lower(concat_ws(' ', name, filter::text))) > 0)`;
 
 const WITHDRAWN = 'It was withdrawn, since a person whom it may name was erased. Ask for it again.';
 const PAGE_SIZE = 500;
@@ -93,7 +108,7 @@ async function addRows(ctx: RequestContext, { rows, subject, mayOpen, found }: F
 /** Entries that name her address in a sealed value, such as a sign-in before her account was known. */
 async function* sealedMentions(ctx: RequestContext, email: string): AsyncGenerator<readonly EntryRow[]> {
   for (let behind: EntryPlace | null = null; ;) {
-    const search = { text: email, terms: [], order: 'asc', behind, limit: PAGE_SIZE } as const;
+    const search = { phrases: phrasesOf(email), terms: [], order: 'asc', behind, limit: PAGE_SIZE } as const;
     const { rows, stoppedAt }: FoundEntries = await searchSealed(ctx, search);
     yield rows;
     const last = rows.at(-1);
@@ -130,6 +145,23 @@ function eventRow(
     context: event.context,
     sessionId: isActor ? event.session_id : null,
   };
+}
+
+async function viewsAbout(ctx: RequestContext, { userId, email }: DataSubject): Promise<PersonalRow[]> {
+  const rows = await inTenantOnce(ctx, (tx) =>
+    tx.query<{ id: string; name: string; owner_id: string; filter: JsonValue; created_at: Date }>(
+      `select id, name, owner_id, filter, created_at from audit_views
+        where owner_id = $1 or ${NAMES_ADDRESS} order by created_at, id`,
+      [userId, email],
+    ),
+  );
+  return rows.map((row) => ({
+    id: idOf('vew', row.id),
+    name: row.name,
+    isOwner: row.owner_id === userId,
+    filter: row.filter,
+    createdAt: row.created_at.toISOString(),
+  }));
 }
 
 async function packsAbout(ctx: RequestContext, { userId }: DataSubject): Promise<PersonalRow[]> {

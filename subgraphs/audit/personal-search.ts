@@ -5,13 +5,13 @@ import type { AuditEvent } from '#schema/audit-event.ts';
 import { holdsText, indexTokens } from '#schema/blind-index.ts';
 import { sealedFields, type OpenedEvent } from '#schema/sealed-event.ts';
 import { entryOf, readRanges, type EntryPlace, type EntryRow } from './entries.ts';
-import type { FoundEntries } from './search.ts';
-import { AuditFilter } from './inputs.ts';
-import { entryQuery, type Term } from './search-terms.ts';
+import type { EntrySearch, FoundEntries } from './search.ts';
+import { holdsPhrases, type Term } from './search-terms.ts';
 
-/** Which entries to find by a text that stands in a sealed value of theirs. */
+/** Which entries to find by phrases of which one at least stands in a sealed value of theirs. */
 export interface SealedSearch {
-  readonly text: string;
+  /** Folded; each stands in a sealed value or in another value of the event. */
+  readonly phrases: readonly string[];
   /** What else has to fit. */
   readonly terms: readonly Term[];
   readonly order: 'asc' | 'desc';
@@ -28,19 +28,20 @@ const BLOCK_SIZE = 256;
 const BLOCKS_AT_ONCE = 16;
 const MOST_BLOCKS = 96;
 
-/** Returns the tokens that a text is looked for by; none where the tenant has no index or the text no word. */
-export async function tokensFor(ctx: RequestContext, text: string): Promise<Buffer[]> {
+/** Returns the tokens that each phrase is looked for by; none where the tenant has no index, or for one without a word. */
+async function tokensFor(ctx: RequestContext, phrases: readonly string[]): Promise<Buffer[][]> {
   const { personalKeys } = ctx.databases;
   const key = await inTenantOnce(ctx, (tx) => personalKeys.indexKey(tx, ctx.tenant.tenant));
-  return key === null ? [] : indexTokens(key, text);
+  if (key === null) return [];
+  return phrases.map((phrase) => indexTokens(key, phrase)).filter((tokens) => tokens.length > 0);
 }
 
 /**
- * Finds entries in which a sealed value holds the text, by the blind index; each is opened before it counts as found. The
- * work of one call is bounded, and a later call goes on where this one stopped.
+ * Finds entries in which a sealed value holds a phrase, by the blind index, and all phrases stand in some value; each is
+ * opened before it counts as found. The work of one call is bounded, and a later call goes on where this one stopped.
  */
 export async function searchSealed(ctx: RequestContext, search: SealedSearch): Promise<FoundEntries> {
-  const tokens = await tokensFor(ctx, search.text);
+  const tokens = await tokensFor(ctx, search.phrases);
   if (tokens.length === 0) return { rows: [], stoppedAt: null };
   const blocks = await findBlocks(ctx, tokens, search);
   const rows: EntryRow[] = [];
@@ -54,24 +55,17 @@ export async function searchSealed(ctx: RequestContext, search: SealedSearch): P
   return { rows, stoppedAt: last === undefined || blocks.length <= MOST_BLOCKS ? null : edgeOf(last, search.order) };
 }
 
-/** A search whose filters may ask for a text. */
-export interface FilteredSearch extends Omit<SealedSearch, 'text' | 'terms'> {
-  readonly filters: readonly AuditFilter[];
-}
-
 /**
- * Returns what a search has found together with what the blind index adds: entries in which a text that a filter asks for
- * stands in a sealed value. Both come in the order of the search, and nothing beyond where either stopped.
+ * Returns what a search has found together with what the blind index adds: entries in which a phrase stands in a sealed
+ * value. Both come in the order of the search, and nothing beyond where either stopped.
  */
 export async function withSealed(
   ctx: RequestContext,
   found: FoundEntries,
-  { filters, ...search }: FilteredSearch,
+  { query: { phrases, fieldTerms }, ...search }: EntrySearch,
 ): Promise<FoundEntries> {
-  const [text, ...others] = filters.flatMap((filter) => filter.text ?? []);
-  if (text === undefined || others.length > 0) return found;
-  const { terms } = entryQuery(filters.map((filter) => Object.assign(new AuditFilter(), filter, { text: null })));
-  const sealed = await searchSealed(ctx, { ...search, text, terms });
+  if (phrases.length === 0) return found;
+  const sealed = await searchSealed(ctx, { ...search, phrases, terms: fieldTerms });
   const sign = search.order === 'asc' ? 1 : -1;
   const byPlace = (a: EntryPlace, b: EntryPlace) => sign * (a.epoch - b.epoch || a.seq - b.seq);
   const stops = [found.stoppedAt, sealed.stoppedAt].filter((stop) => stop !== null).toSorted(byPlace);
@@ -87,18 +81,28 @@ interface Block {
   readonly block: number;
 }
 
-/** Blocks in which one person's values hold every word, in the order of the search. */
-async function findBlocks(ctx: RequestContext, tokens: readonly Buffer[], search: SealedSearch): Promise<Block[]> {
+/** Blocks in which one person's values hold every word of a phrase, in the order of the search. */
+async function findBlocks(ctx: RequestContext, tokens: readonly Buffer[][], search: SealedSearch): Promise<Block[]> {
   const { order, behind, until } = search;
   const [low, high] = order === 'asc' ? [behind, until ?? null] : [null, behind ?? until ?? null];
   return inTenantAudit(ctx, (tx) =>
     tx.query<Block>(
       `select distinct epoch, block from (
-         select key_id, epoch, block from log_index_tokens
-          where token = any ($1) and ($3::integer is null or (epoch, block) >= ($3, $4)) and ($5::integer is null or (epoch, block) <= ($5, $6))
-          group by key_id, epoch, block having count(*) = $2) as holding
+         select phrase, words, key_id, epoch, block
+           from unnest($1::integer[], $2::integer[], $3::bytea[]) as w (phrase, words, wanted)
+           join log_index_tokens on token = wanted
+          where ($4::integer is null or (epoch, block) >= ($4, $5)) and ($6::integer is null or (epoch, block) <= ($6, $7))
+          group by phrase, words, key_id, epoch, block having count(*) = words) as holding
         order by epoch ${order}, block ${order} limit ${MOST_BLOCKS + 1}`,
-      [tokens, tokens.length, low?.epoch ?? null, blockOf(low), high?.epoch ?? null, blockOf(high)],
+      [
+        tokens.flatMap((each, phrase) => each.map(() => phrase)),
+        tokens.flatMap((each) => each.map(() => each.length)),
+        tokens.flat(),
+        low?.epoch ?? null,
+        blockOf(low),
+        high?.epoch ?? null,
+        blockOf(high),
+      ],
     ),
   );
 }
@@ -118,14 +122,24 @@ function byEpoch(blocks: readonly Block[]): { epoch: number; numbers: number[] }
 async function readHolding(
   ctx: RequestContext,
   { epoch, numbers }: { readonly epoch: number; readonly numbers: readonly number[] },
-  { text, terms, order, behind, until }: SealedSearch,
+  { phrases, terms, order, behind, until }: SealedSearch,
 ): Promise<EntryRow[]> {
   const ranges = numbers.map((number) => ({ low: number * BLOCK_SIZE, high: (number + 1) * BLOCK_SIZE }));
   const read = await inTenantAudit(ctx, (tx) => readRanges(tx, { epoch, ranges, order, terms, limitEach: BLOCK_SIZE }));
-  const rows = read.filter((row) => isBetween(row, { order, behind, until }));
-  const events = rows.map((row) => entryOf(row).event);
-  const opened = await openEvents(ctx, events);
-  return rows.filter((_, index) => holdsSealed(events[index], opened[index], text));
+  const rows = read
+    .filter((row) => isBetween(row, { order, behind, until }))
+    .map((row) => ({ row, event: entryOf(row).event }))
+    .filter(({ event }) => sealedFields(event).length > 0);
+  const opened = await openEvents(
+    ctx,
+    rows.map(({ event }) => event),
+  );
+  return rows
+    .filter(({ event }, index) => {
+      const holds = (phrase: string) => holdsSealed(event, opened[index], phrase);
+      return phrases.some(holds) && holdsPhrases(event, phrases, holds);
+    })
+    .map(({ row }) => row);
 }
 
 function isBetween(
@@ -141,8 +155,8 @@ function isAfter(one: EntryPlace, other: EntryPlace): boolean {
 }
 
 /** Whether one of the values that are sealed in the log holds the text, now that they are open. */
-function holdsSealed(event: AuditEvent | undefined, opened: OpenedEvent | undefined, text: string): boolean {
-  if (event === undefined || opened === undefined) return false;
+function holdsSealed(event: AuditEvent, opened: OpenedEvent | undefined, text: string): boolean {
+  if (opened === undefined) return false;
   const paths = sealedFields(event).map(({ path }) => path);
   const texts = { 'actor.ip': opened.actor.ip, 'resource.name': opened.resource.name } as const;
   return paths.some((path) => {

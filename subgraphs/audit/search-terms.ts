@@ -24,6 +24,8 @@ export interface EntryQuery {
   /** Where entries that fit can be. */
   readonly words: WordQuery;
   readonly terms: readonly Term[];
+  /** Those of the terms that ask for no text. */
+  readonly fieldTerms: readonly Term[];
   /** Folded texts that stand in the values of the event. */
   readonly phrases: readonly string[];
 }
@@ -57,6 +59,7 @@ export function entryQuery(filters: readonly AuditFilter[]): EntryQuery {
   const phrases = filters.flatMap(({ text }) => (text == null ? [] : phrasesOf(text)));
   const froms = filters.flatMap(({ from }) => (from == null ? [] : [from.getTime()]));
   const tos = filters.flatMap(({ to }) => (to == null ? [] : [to.getTime()]));
+  const fields = filters.flatMap(fieldTerms);
   return {
     words: {
       groups: [...filters.flatMap(fieldGroups), ...phraseGroups(phrases)]
@@ -65,7 +68,8 @@ export function entryQuery(filters: readonly AuditFilter[]): EntryQuery {
       from: froms.length === 0 ? null : new Date(Math.max(...froms)),
       to: tos.length === 0 ? null : new Date(Math.min(...tos)),
     },
-    terms: [...filters.flatMap(fieldTerms), ...phrases.map(phraseTerm)],
+    terms: [...fields, ...phrases.map(phraseTerm)],
+    fieldTerms: fields,
     phrases,
   };
 }
@@ -73,14 +77,23 @@ export function entryQuery(filters: readonly AuditFilter[]): EntryQuery {
 /** Returns what every entry is asked for in which one of these texts stands as a whole value, in small or capital letters. */
 export function mentionQuery(texts: readonly string[]): EntryQuery {
   const sets = texts.map((text) => wordsOf(foldText(text)).map(textWord));
-  return { words: { groups: [[...sets, [OVERFLOWING_WORD]]] }, terms: [mentionTerm(texts)], phrases: [] };
+  return {
+    words: { groups: [[...sets, [OVERFLOWING_WORD]]] },
+    terms: [mentionTerm(texts)],
+    fieldTerms: [],
+    phrases: [],
+  };
 }
 
-/** True where every phrase stands in the values of the event. */
-export function holdsPhrases(event: AuditEvent, phrases: readonly string[]): boolean {
+/** True where every phrase stands in the values of the event, or is held elsewhere. */
+export function holdsPhrases(
+  event: AuditEvent,
+  phrases: readonly string[],
+  isElsewhere: (phrase: string) => boolean = () => false,
+): boolean {
   if (phrases.length === 0) return true;
   const texts = eventTexts(event).map(foldText);
-  return phrases.every((phrase) => texts.some((text) => holdsPhrase(text, phrase)));
+  return phrases.every((phrase) => isElsewhere(phrase) || texts.some((text) => holdsPhrase(text, phrase)));
 }
 
 type FieldName = Exclude<keyof AuditFilter, 'text'>;
@@ -131,8 +144,11 @@ function fieldGroups(filter: AuditFilter): RankedGroup[] {
   });
 }
 
-/** What stands between double quotes is one phrase; else every piece without a space is. */
-function phrasesOf(text: string): string[] {
+/**
+ * Returns the folded phrases of a text: what stands between double quotes is one; else every piece without a space is. Too
+ * many words, and none, are BAD_USER_INPUT.
+ */
+export function phrasesOf(text: string): string[] {
   const pieces = [...foldText(text).matchAll(/"([^"]*)"|[^\s"]+/g)].map(([piece, quoted]) => (quoted ?? piece).trim());
   const phrases = [...new Set(pieces)].filter((piece) => piece !== '');
   const words = phrases.flatMap(wordsOf);

@@ -24,12 +24,17 @@ export interface FoundEntries {
   readonly stoppedAt: EntryPlace | null;
 }
 
-/** What one search may look at, in entries read; passing over blocks by their words counts little. */
+/**
+ * What one search may do, in units of some 3 us: an entry compared by its fields alone is one. Its text costs more, and so
+ * does going to a place for it; passing over what is indexed costs little, for each word that is looked up.
+ */
 const MOST_WORK = 24_000;
-const PASSED_PER_UNIT = 1024;
+const TEXT_UNITS = 3;
+const PLACE_UNITS = 3;
+const PASSED_PER_UNIT = 32_768;
 const EPOCH_UNITS = 64;
-/** Entries read by one statement at first and at most: a page that fills soon reads little. */
-const FIRST_READ = 256;
+/** Entries read by one statement at first, by the size of the page, and at most: one that fills soon reads little. */
+const FIRST_READ = 2;
 const READ_GROWTH = 4;
 const MOST_READ = 4096;
 
@@ -38,7 +43,7 @@ const MOST_READ = 4096;
  * ends in time however rare or frequent they are: the work of one call is bounded, and a later call goes on.
  */
 export async function searchEntries(tx: Reader, search: EntrySearch): Promise<FoundEntries> {
-  const run: SearchRun = { search, rows: [], work: 0, readSize: FIRST_READ };
+  const run: SearchRun = { search, rows: [], work: 0, readSize: search.limit * FIRST_READ };
   for (const epoch of await epochsOf(tx, search)) {
     const stoppedAt = await searchEpoch(tx, epoch, run);
     if (stoppedAt !== null) return { rows: run.rows, stoppedAt };
@@ -67,13 +72,14 @@ async function epochsOf(tx: Reader, { order, behind, until }: EntrySearch): Prom
 async function searchEpoch(tx: Reader, epoch: number, run: SearchRun): Promise<EntryPlace | null> {
   const { order, query } = run.search;
   const span = { epoch, order, ...spanOf(run.search, epoch) };
+  const words = Math.max(1, query.words.groups.flat(2).length);
   let passed: number | null = null;
   for await (const { ranges, edge } of searchSteps(tx, span, query.words)) {
     for (const pieces of readings(ranges, run)) {
       const stoppedAt = await readPieces(tx, { epoch, pieces }, run);
       if (isFull(run) || stoppedAt !== null) return stoppedAt;
     }
-    run.work += 1 + Math.ceil(Math.abs((passed ?? edge) - edge) / PASSED_PER_UNIT);
+    run.work += 1 + Math.ceil((Math.abs((passed ?? edge) - edge) * words) / PASSED_PER_UNIT);
     passed = edge;
     if (run.work >= MOST_WORK && edge > 0) return placeAt(epoch, edge, order);
   }
@@ -88,7 +94,7 @@ function spanOf({ order, behind, until }: EntrySearch, epoch: number): SeqRange 
 }
 
 /** Cuts ranges into what one statement each reads; the next is asked for when the one before was read. */
-function* readings(ranges: readonly SeqRange[], run: SearchRun): Generator<SeqRange[]> {
+function* readings(ranges: Iterable<SeqRange>, run: SearchRun): Generator<SeqRange[]> {
   let pieces: SeqRange[] = [];
   let size = 0;
   for (const range of ranges) {
@@ -120,7 +126,8 @@ async function readPieces(
   // A row that the conditions let through may still not hold the phrases: then more of the same range are wanted.
   const limitEach = phrases.length === 0 ? limit - run.rows.length : MOST_READ;
   const rows = await readRanges(tx, { epoch, ranges: pieces, order, terms, limitEach });
-  run.work += pieces.reduce((sum, { low, high }) => sum + high - low, rows.length);
+  const entryUnits = phrases.length === 0 ? 1 : TEXT_UNITS;
+  run.work += pieces.reduce((sum, { low, high }) => sum + PLACE_UNITS + (high - low) * entryUnits, rows.length);
   const fitting = phrases.length === 0 ? rows : rows.filter((row) => holdsPhrases(storedEvent(row), phrases));
   run.rows.push(...fitting.slice(0, limit - run.rows.length));
   const last = pieces.at(-1);

@@ -53,7 +53,7 @@ export async function listEvents(
   const query = entryQuery([filter ?? {}, saved]);
   await recordReading(ctx, 'search', { ...givenOf(saved), ...givenOf(filter ?? {}), view: view ?? null });
   const found = await inTenantAudit(ctx, (tx) => searchEntries(tx, { query, ...page }));
-  const { rows, stoppedAt } = await withSealed(ctx, found, { filters: [filter ?? {}, saved], ...page });
+  const { rows, stoppedAt } = await withSealed(ctx, found, { query, ...page });
   return pageOfLog(page, { events: await shownEvents(ctx, rows), stoppedAt });
 }
 

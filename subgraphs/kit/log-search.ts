@@ -1,5 +1,18 @@
-import { ALL_RUNS, BLOCK_SIZE, partOf, postingKey, RUN_SIZE, runsOf, type RunMask } from '#schema/search-block.ts';
+import {
+  addPlaces,
+  BLOCK_SIZE,
+  noPlaces,
+  partOf,
+  postingKey,
+  SPAN_BLOCKS,
+  SPAN_SIZE,
+  type Level,
+  type Places,
+} from '#schema/search-block.ts';
 import type { TenantTransaction } from './database.ts';
+import { placeRanges, type SeqRange } from './place-ranges.ts';
+
+export type { SeqRange } from './place-ranges.ts';
 
 /** What entries have to hold to be worth reading. What is found may fit; what is not found does not. */
 export interface WordQuery {
@@ -13,12 +26,6 @@ export interface WordQuery {
 /** One of these sets of words, by their hashes: an entry holds all words of one set at least. */
 export type WordGroup = readonly (readonly number[])[];
 
-/** Entries with `low <= seq < high`. */
-export interface SeqRange {
-  readonly low: number;
-  readonly high: number;
-}
-
 /** Where in an epoch to look, and from which end. */
 export interface SearchSpan extends SeqRange {
   readonly epoch: number;
@@ -27,8 +34,8 @@ export interface SearchSpan extends SeqRange {
 
 /** A step of a search. */
 export interface SearchStep {
-  /** What is worth reading, in the order of the search; none overlap. */
-  readonly ranges: readonly SeqRange[];
+  /** What is worth reading, in the order of the search; none overlap. Made as they are asked for: they can be many. */
+  readonly ranges: Iterable<SeqRange>;
   /** Up to here the span has been looked at: entries beyond this edge, in the order of the search, have not. */
   readonly edge: number;
 }
@@ -36,149 +43,222 @@ export interface SearchStep {
 /** The part of a transaction that searching needs. */
 type Reader = Pick<TenantTransaction, 'query'>;
 
-/** Blocks looked at in the first step, and at most in one: a page that fills soon asks for little. */
-const FIRST_STEP = 8;
-const STEP_GROWTH = 8;
-const MOST_IN_STEP = 512;
+/** Blocks looked at before any span: a page that fills soon asks for little. */
+const FIRST_BLOCKS = 8;
+/** Spans looked at in the first step that takes any, and at most in one. */
+const FIRST_SPANS = 4;
+const STEP_GROWTH = 4;
+const MOST_IN_STEP = 64;
 
 /**
- * Yields, step by step and in the order of the span, the ranges of a tenant's log in which a query may find entries:
- * runs of indexed blocks, and all that no block holds yet. Every entry of the span that fits lies in one of them, and one
- * that is appended meanwhile too where it was there when the search began.
+ * Yields, step by step and in the order of the span, the ranges of a tenant's log in which a query may find entries: the
+ * places of its words in blocks and spans, and all that no block holds yet. Every entry of the span that fits lies in one
+ * of them, and one that is appended meanwhile too where it was there when the search began.
  */
 export async function* searchSteps(tx: Reader, span: SearchSpan, query: WordQuery): AsyncGenerator<SearchStep> {
-  const { indexed, size } = await readExtent(tx, span.epoch);
+  const { indexed, spans, size } = await readExtent(tx, span.epoch);
   const [low, high] = [Math.max(span.low, 0), Math.min(span.high, size)];
   const tail = { low: Math.max(low, indexed), high };
   const inBlocks = { ...span, low, high: Math.min(high, indexed) };
   if (span.order === 'desc') yield* tailStep(tail, tail.low);
-  yield* blockSteps(tx, inBlocks, query);
+  for (const units of stepsOf([...unitsOf(inBlocks, spans)])) yield await lookInto(tx, { ...span, units }, query);
   if (span.order === 'asc') yield* tailStep(tail, tail.high);
+}
+
+/** A block or a span, or the part of one that is looked at. */
+interface Unit extends SeqRange {
+  readonly level: Level;
+  readonly block: number;
+  /** Its first entry, which may lie before `low`. */
+  readonly base: number;
+}
+
+interface Step extends Pick<SearchSpan, 'epoch' | 'order'> {
+  /** All of one level, in the order of the search. */
+  readonly units: readonly Unit[];
 }
 
 function* tailStep(tail: SeqRange, edge: number): Generator<SearchStep> {
   if (tail.high > tail.low) yield { ranges: [tail], edge };
 }
 
-async function* blockSteps(tx: Reader, span: SearchSpan, query: WordQuery): AsyncGenerator<SearchStep> {
-  if (span.high <= span.low) return;
-  const [first, last] = [Math.floor(span.low / BLOCK_SIZE), Math.floor((span.high - 1) / BLOCK_SIZE)];
-  const isDescending = span.order === 'desc';
-  let count = FIRST_STEP;
-  for (let done = 0; done <= last - first; done += count, count = Math.min(count * STEP_GROWTH, MOST_IN_STEP)) {
-    const low = isDescending ? Math.max(first, last - done - count + 1) : first + done;
-    const high = isDescending ? last - done : Math.min(last, first + done + count - 1);
-    const masks = await candidateRuns(tx, { epoch: span.epoch, low, high }, query);
-    const ranges = rangesOf(masks)
-      .map((range) => ({ low: Math.max(range.low, span.low), high: Math.min(range.high, span.high) }))
-      .filter((range) => range.high > range.low);
-    yield {
-      ranges: isDescending ? ranges.toReversed() : ranges,
-      edge: isDescending ? Math.max(low * BLOCK_SIZE, span.low) : Math.min((high + 1) * BLOCK_SIZE, span.high),
-    };
+/** Cuts what is indexed of a log: blocks first, then as many spans as there are, then blocks. */
+function* unitsOf({ low, high, order }: SearchSpan, spans: number): Generator<Unit> {
+  let [left, right, count] = [low, high, 0];
+  while (right > left) {
+    const seq = order === 'desc' ? right - 1 : left;
+    const level: Level = count >= FIRST_BLOCKS && seq < spans * SPAN_SIZE ? 1 : 0;
+    const size = level === 0 ? BLOCK_SIZE : SPAN_SIZE;
+    const block = Math.floor(seq / size);
+    const base = block * size;
+    const unit = { level, block, base, low: Math.max(left, base), high: Math.min(right, base + size) };
+    yield unit;
+    count += 1;
+    if (order === 'desc') right = unit.low;
+    else left = unit.high;
   }
 }
 
-interface BlockSpan {
-  readonly epoch: number;
-  /** First and last block, both included. */
-  readonly low: number;
-  readonly high: number;
+/** Cuts units into steps of one level each, small ones first. */
+function* stepsOf(units: readonly Unit[]): Generator<readonly Unit[]> {
+  const most: [number, number] = [FIRST_BLOCKS, FIRST_SPANS];
+  for (let at = 0; at < units.length;) {
+    const { level } = units[at] ?? { level: 0 };
+    const rest = units.slice(at, at + most[level]);
+    const other = rest.findIndex((unit) => unit.level !== level);
+    const step = other === -1 ? rest : rest.slice(0, other);
+    most[level] = Math.min(most[level] * STEP_GROWTH, MOST_IN_STEP);
+    at += step.length;
+    yield step;
+  }
 }
 
-type BlockRuns = Map<number, RunMask>;
+/** Places that are left of a unit; null are all. */
+interface Candidates {
+  readonly unit: Unit;
+  readonly places: Places | null;
+}
 
-async function candidateRuns(tx: Reader, span: BlockSpan, { groups, from, to }: WordQuery): Promise<BlockRuns> {
-  let candidates: BlockRuns =
-    from == null && to == null
-      ? new Map(Array.from({ length: span.high - span.low + 1 }, (_, index) => [span.low + index, ALL_RUNS]))
-      : await blocksOfWindow(tx, span, { from, to });
-  for (const group of groups) {
-    if (candidates.size === 0) break;
-    const found = await readRuns(tx, { epoch: span.epoch, blocks: [...candidates.keys()] }, group);
-    candidates = narrowed(candidates, group, found);
+async function lookInto(tx: Reader, step: Step, query: WordQuery): Promise<SearchStep> {
+  let candidates = await inWindow(tx, step, query);
+  for (const group of query.groups) {
+    if (candidates.length === 0) break;
+    candidates = await narrowed(tx, { epoch: step.epoch, candidates }, group);
   }
-  return candidates;
+  const last = step.units.at(-1);
+  return {
+    ranges: rangesOf(candidates, step.order),
+    edge: (step.order === 'desc' ? last?.low : last?.high) ?? 0,
+  };
+}
+
+function* rangesOf(candidates: readonly Candidates[], order: SearchSpan['order']): Generator<SeqRange> {
+  for (const { unit, places } of candidates) {
+    if (places === null) yield { low: unit.low, high: unit.high };
+    else yield* placeRanges(places, { ...unit, order });
+  }
+}
+
+async function narrowed(
+  tx: Reader,
+  { epoch, candidates }: { epoch: number; candidates: readonly Candidates[] },
+  group: WordGroup,
+): Promise<Candidates[]> {
+  const found = await readPostings(tx, { epoch, units: candidates.map(({ unit }) => unit) }, group);
+  return candidates.flatMap(({ unit, places }) => {
+    const holding = group.flatMap((words) => placesOfAll(unit, words, found) ?? []);
+    const any = holding.reduce<Places | null>((sum, each) => (sum === null ? each : joined(sum, each)), null);
+    if (any === null) return [];
+    const left = places === null ? any : met(any, places);
+    return left.some((bits) => bits !== 0) ? [{ unit, places: left }] : [];
+  });
 }
 
 /** By word and block. */
-type WordRuns = ReadonlyMap<number, BlockRuns>;
+type Postings = ReadonlyMap<number, ReadonlyMap<number, Buffer>>;
 
-function narrowed(candidates: BlockRuns, group: WordGroup, found: WordRuns): BlockRuns {
-  const left: BlockRuns = new Map();
-  for (const [block, runs] of candidates) {
-    const any = group.reduce(
-      (sum, words) => sum | words.reduce((all, word) => all & (found.get(word)?.get(block) ?? 0n), runs),
-      0n,
-    );
-    if (any !== 0n) left.set(block, any);
+/** The places at which all words stand; null where a word stands nowhere in the unit. */
+function placesOfAll({ level, block }: Unit, words: readonly number[], found: Postings): Places | null {
+  let all: Places | null = null;
+  const postings = words.map((word) => ({ word, bytes: found.get(word)?.get(block) }));
+  if (postings.some(({ bytes }) => bytes === undefined)) return null;
+  for (const { word, bytes } of postings) {
+    const places = noPlaces(level);
+    if (bytes !== undefined) addPlaces(places, bytes, word);
+    all = all === null ? places : met(all, places);
   }
-  return left;
+  return all;
+}
+
+function joined(one: Places, other: Places): Places {
+  for (let at = 0; at < one.length; at++) one[at] = (one[at] ?? 0) | (other[at] ?? 0);
+  return one;
+}
+
+function met(one: Places, other: Places): Places {
+  for (let at = 0; at < one.length; at++) one[at] = (one[at] ?? 0) & (other[at] ?? 0);
+  return one;
+}
+
+/** The units that have entries of the time asked for; of a span that lies in it in part, the blocks that have. */
+async function inWindow(tx: Reader, { units, epoch }: Step, { from, to }: WordQuery): Promise<Candidates[]> {
+  if (from == null && to == null) return units.map((unit) => ({ unit, places: null }));
+  const window = [from ?? '-infinity', to ?? 'infinity'];
+  const level = units[0]?.level ?? 0;
+  const found = await readWindow(tx, { epoch, level, blocks: units.map(({ block }) => block) }, window);
+  const touched = units.filter(({ block }) => found.has(block));
+  const partly = touched.filter((unit) => level === 1 && found.get(unit.block) === false);
+  if (partly.length === 0) return touched.map((unit) => ({ unit, places: null }));
+  const inside = partly.flatMap(({ block }) =>
+    Array.from({ length: SPAN_BLOCKS }, (_, index) => block * SPAN_BLOCKS + index),
+  );
+  const blocks = await readWindow(tx, { epoch, level: 0, blocks: inside }, window);
+  return touched.map((unit) => ({ unit, places: partly.includes(unit) ? placesOfBlocks(unit, blocks) : null }));
+}
+
+function placesOfBlocks({ block }: Unit, blocks: ReadonlyMap<number, boolean>): Places {
+  const places = noPlaces(1);
+  const each = places.length / SPAN_BLOCKS;
+  for (let index = 0; index < SPAN_BLOCKS; index++) {
+    if (blocks.has(block * SPAN_BLOCKS + index)) places.fill(0xffffffff, index * each, (index + 1) * each);
+  }
+  return places;
 }
 
 // The limits make the planner go to the primary key for every word or window: it knows nothing of how many blocks a
 // tenant has, and may not use any other condition under row security.
 
-async function blocksOfWindow(
-  tx: Reader,
-  { epoch, low, high }: BlockSpan,
-  { from, to }: Pick<WordQuery, 'from' | 'to'>,
-): Promise<BlockRuns> {
-  const rows = await tx.query<{ block: number }>(
-    `select block from (
-       select block, min_ts, max_ts from log_search_blocks
-        where epoch = $1 and block between $2 and $3 order by block limit ${MOST_IN_STEP}
-     ) as b where max_ts >= $4 and min_ts < $5 order by block`,
-    [epoch, low, high, from ?? '-infinity', to ?? 'infinity'],
-  );
-  return new Map(rows.map(({ block }) => [block, ALL_RUNS]));
+interface Blocks {
+  readonly epoch: number;
+  readonly level: Level;
+  readonly blocks: readonly number[];
 }
 
-async function readRuns(
+/** Returns those of the blocks that have entries in the window, and whether they have no others. */
+async function readWindow(
   tx: Reader,
-  { epoch, blocks }: { epoch: number; blocks: readonly number[] },
+  { epoch, level, blocks }: Blocks,
+  window: readonly unknown[],
+): Promise<Map<number, boolean>> {
+  const rows = await tx.query<{ block: number; inside: boolean }>(
+    `select block, min_ts >= $4 and max_ts < $5 as inside from (
+       select block, min_ts, max_ts from log_search_blocks
+        where level = $1 and epoch = $2 and block = any($3::integer[]) order by block limit ${MOST_IN_STEP * SPAN_BLOCKS}
+     ) as b where max_ts >= $4 and min_ts < $5`,
+    [level, epoch, blocks, ...window],
+  );
+  return new Map(rows.map(({ block, inside }) => [block, inside]));
+}
+
+async function readPostings(
+  tx: Reader,
+  { epoch, units }: { epoch: number; units: readonly Unit[] },
   group: WordGroup,
-): Promise<WordRuns> {
+): Promise<Postings> {
+  const level = units[0]?.level ?? 0;
   const words = [...new Set(group.flat())];
   const rows = await tx.query<{ place: number; block: number; postings: Buffer }>(
     `select place::integer, block, postings
-       from unnest($2::smallint[], $3::bytea[]) with ordinality as w (word_part, key, place), lateral (
+       from unnest($3::smallint[], $4::bytea[]) with ordinality as w (word_part, key, place), lateral (
          select block, postings from log_search_words
-          where part = word_part and epoch = $1 and block = any($4::integer[]) order by block limit ${MOST_IN_STEP}
+          where level = $1 and part = word_part and epoch = $2 and block = any($5::integer[])
+          order by block limit ${MOST_IN_STEP}
        ) as b
       where position(key in postings) > 0`,
-    [epoch, words.map(partOf), words.map(postingKey), blocks],
+    [level, epoch, words.map((word) => partOf(word, level)), words.map(postingKey), units.map(({ block }) => block)],
   );
-  const found = new Map(words.map((word): [number, BlockRuns] => [word, new Map()]));
-  for (const { place, block, postings } of rows) {
-    const word = words[place - 1] ?? 0;
-    found.get(word)?.set(block, runsOf(postings, word));
-  }
+  const found = new Map(words.map((word): [number, Map<number, Buffer>] => [word, new Map()]));
+  for (const { place, block, postings } of rows) found.get(words[place - 1] ?? 0)?.set(block, postings);
   return found;
 }
 
-/** Returns the runs as ranges in the order of the log, those that touch as one. */
-function rangesOf(candidates: BlockRuns): SeqRange[] {
-  const ranges: { low: number; high: number }[] = [];
-  for (const block of [...candidates.keys()].sort((a, b) => a - b)) {
-    const mask = candidates.get(block) ?? 0n;
-    for (let run = 0; mask >> BigInt(run) !== 0n; run++) {
-      if (((mask >> BigInt(run)) & 1n) === 0n) continue;
-      const low = block * BLOCK_SIZE + run * RUN_SIZE;
-      const last = ranges.at(-1);
-      if (last?.high === low) last.high = low + RUN_SIZE;
-      else ranges.push({ low, high: low + RUN_SIZE });
-    }
-  }
-  return ranges;
-}
-
-/** Returns how far an epoch goes, and how far blocks hold its entries. */
-async function readExtent(tx: Reader, epoch: number): Promise<{ indexed: number; size: number }> {
-  const [row] = await tx.query<{ indexed: string; size: string }>(
-    `select coalesce((select last_seq + 1 from log_search_blocks where epoch = $1 order by block desc limit 1), 0) as indexed,
+/** Returns how far an epoch goes, how far blocks hold its entries, and how many spans are merged. */
+async function readExtent(tx: Reader, epoch: number): Promise<{ indexed: number; spans: number; size: number }> {
+  const [row] = await tx.query<{ indexed: string; spans: string; size: string }>(
+    `select coalesce((select last_seq + 1 from log_search_blocks where level = 0 and epoch = $1 order by block desc limit 1), 0) as indexed,
+            coalesce((select block + 1 from log_search_blocks where level = 1 and epoch = $1 order by block desc limit 1), 0) as spans,
             coalesce((select seq + 1 from log_entries where epoch = $1 order by seq desc limit 1), 0) as size`,
     [epoch],
   );
-  return { indexed: Number(row?.indexed ?? 0), size: Number(row?.size ?? 0) };
+  return { indexed: Number(row?.indexed ?? 0), spans: Number(row?.spans ?? 0), size: Number(row?.size ?? 0) };
 }

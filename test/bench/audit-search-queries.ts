@@ -28,11 +28,11 @@ const SEARCHES: readonly Search[] = [
   { name: 'rare action', finds: 1, args: () => ({ filter: { action: ['identity_connection.disable'] } }) },
   { name: 'actions by prefix', finds: 20, args: () => ({ filter: { action: ['user.*', 'api_key.*'] } }) },
   { name: 'rare actions by prefix', finds: 1, args: () => ({ filter: { action: ['identity_connection.*'] } }) },
-  { name: 'one resource', finds: 1, args: (n) => ({ filter: { resourceId: [personId('doc', 20_000 + n)] } }) },
+  { name: 'one resource', finds: 1, args: (n) => ({ filter: { resourceId: [personId('doc', 500 + (n % 1_500))] } }) },
   { name: 'outcome', finds: 20, args: () => ({ filter: { outcome: ['denied', 'failure'] } }) },
   {
     name: 'actor and action',
-    finds: 1,
+    finds: 0,
     args: (n) => ({ filter: { actorId: [personId('usr', n % 900)], action: ['user.deactivate', 'api_key.create'] } }),
   },
   {
@@ -64,7 +64,7 @@ const SEARCHES: readonly Search[] = [
   },
   { name: 'text: one request', finds: 1, args: (n, events) => ({ filter: { text: requestIdAt(at(n, events)) } }) },
   { name: 'text: rare word', finds: 1, args: () => ({ filter: { text: 'Zanzibar' } }) },
-  { name: 'text: word of notes', finds: 1, args: (n) => ({ filter: { text: word(n * 7919) } }) },
+  { name: 'text: word of notes', finds: 0, args: (n) => ({ filter: { text: word(n * 7919) } }) },
   { name: 'text: frequent word', finds: 20, args: () => ({ filter: { text: 'saml' } }) },
   { name: 'text: two frequent words, never together', finds: 0, args: () => ({ filter: { text: 'saml quantity' } }) },
   { name: 'text: frequent, never in one entry', finds: 0, args: () => ({ filter: { text: 'saml permission view' } }) },

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { BLOCK_SIZE, partOf, runsOf, RUN_SIZE } from '#schema/search-block.ts';
+import { addPlaces, BLOCK_SIZE, blockWords, noPlaces, partOf, SPAN_BLOCKS } from '#schema/search-block.ts';
 import { fieldWord } from '#schema/search-words.ts';
 import { mintId, uuidOf, type Id } from '#schema/ids.ts';
 import { databaseToken } from '#schema/tenant-context.ts';
@@ -30,18 +30,27 @@ async function logOf(size: number, epoch = 1, tenant: Id<'tnt'> = mintId('tnt'))
 
 async function blocksOf(tenant: Id<'tnt'>) {
   const { rows } = await audit.query<{ block: string }>(
-    `select concat_ws(' ', epoch, block, first_seq, last_seq) as block from log_search_blocks where tenant_id = $1 order by epoch, block`,
+    `select concat_ws(' ', epoch, block, first_seq, last_seq) as block from log_search_blocks where tenant_id = $1 and level = 0 order by epoch, block`,
     [uuidOf('tnt', tenant)],
   );
   return rows.map(({ block }) => block);
 }
 
-async function runsWith(tenant: Id<'tnt'>, word: number): Promise<bigint[]> {
-  const { rows } = await audit.query<{ postings: Buffer }>(
-    'select postings from log_search_words where tenant_id = $1 and part = $2 order by epoch, block',
-    [uuidOf('tnt', tenant), partOf(word)],
+/** Where a word stands, block after block. */
+async function placesWith(tenant: Id<'tnt'>, word: number): Promise<number[][]> {
+  const { rows } = await audit.query<{ postings: Buffer | null }>(
+    `select postings from log_search_blocks b left join log_search_words w
+       on w.tenant_id = b.tenant_id and w.level = b.level and w.part = $2 and w.epoch = b.epoch and w.block = b.block
+      where b.tenant_id = $1 and b.level = 0 order by b.epoch, b.block`,
+    [uuidOf('tnt', tenant), partOf(word, 0)],
   );
-  return rows.map(({ postings }) => runsOf(postings, word));
+  return rows.map(({ postings }) => {
+    const places = noPlaces(0);
+    if (postings !== null) addPlaces(places, postings, word);
+    return Array.from({ length: BLOCK_SIZE }, (_, place) => place).filter(
+      (place) => ((places[place >>> 5] ?? 0) >>> (place & 31)) & 1,
+    );
+  });
 }
 
 const newTurn = () => createSearchTurn({ audit, pauseMs: 0 });
@@ -51,7 +60,7 @@ async function indexAll(turn = newTurn()): Promise<void> {
 }
 
 describe('indexing the logs of a cell', () => {
-  it('leaves a block alone until it is whole, and then leads to the run of every word', async () => {
+  it('leaves a block alone until it is whole, and then leads to the place of every word', async () => {
     const { tenant, grow } = await logOf(BLOCK_SIZE - 1);
     const turn = newTurn();
     await indexAll(turn);
@@ -60,11 +69,10 @@ describe('indexing the logs of a cell', () => {
     expect(await turn()).toBe('worked');
     expect(await turn()).toBe('idle');
     expect(await blocksOf(tenant)).toEqual([`1 0 0 ${BLOCK_SIZE - 1}`]);
-    for (const seq of [0, RUN_SIZE, BLOCK_SIZE - 1]) {
-      const run = 1n << BigInt(Math.floor(seq / RUN_SIZE));
-      expect(await runsWith(tenant, fieldWord('actor', `actor-${seq}`))).toEqual([run]);
+    for (const seq of [0, 32, BLOCK_SIZE - 1]) {
+      expect(await placesWith(tenant, fieldWord('actor', `actor-${seq}`))).toEqual([[seq]]);
     }
-    expect(await runsWith(tenant, fieldWord('actor', `actor-${BLOCK_SIZE}`))).toEqual([0n]);
+    expect(await placesWith(tenant, fieldWord('actor', `actor-${BLOCK_SIZE}`))).toEqual([[]]);
   });
 
   it('takes the last, unfinished block of an epoch that another one follows, and no unfinished one of the newest', async () => {
@@ -119,7 +127,7 @@ describe('indexing the logs of a cell', () => {
     });
     expect(await blocksOf(tenant)).toEqual([`1 0 0 ${BLOCK_SIZE - 1}`]);
     const word = fieldWord('actor', `actor-${BLOCK_SIZE}`);
-    expect(await runsWith(tenant, word)).toEqual([0n]);
+    expect(await placesWith(tenant, word)).toEqual([[]]);
     await grow(BLOCK_SIZE);
     await withClient(stores.url('eu-1 audit'), (client) =>
       client.query(
@@ -131,7 +139,7 @@ describe('indexing the logs of a cell', () => {
     );
     await indexAll();
     expect(await blocksOf(tenant)).toHaveLength(3);
-    expect(await runsWith(tenant, word)).toEqual([0n, 1n, 0n]);
+    expect(await placesWith(tenant, word)).toEqual([[], [0], []]);
   });
 
   it('begins again after a turn that failed', async () => {
@@ -173,5 +181,112 @@ describe('the index', () => {
       await client.query('rollback');
     });
     expect(await blocksOf(theirs.tenant)).toHaveLength(1);
+  });
+});
+
+describe('a log that is set back while it is indexed', () => {
+  const holds = `select count(*)::integer as held from pg_locks where locktype = 'advisory' and objid = 7 and not granted`;
+
+  /** Resolves when somebody waits for the turn's lock. */
+  async function someoneWaits(): Promise<void> {
+    for (;;) {
+      const { rows } = await audit.query<{ held: number }>(holds);
+      if ((rows[0]?.held ?? 0) > 0) return;
+    }
+  }
+
+  async function cut(client: pg.ClientBase, tenant: Id<'tnt'>, from: number): Promise<void> {
+    await client.query('delete from app.log_entries where tenant_id = $1 and seq >= $2', [uuidOf('tnt', tenant), from]);
+  }
+
+  it('loses the blocks that a turn has read but not stored yet', async () => {
+    const { tenant } = await logOf(2 * BLOCK_SIZE);
+    await withClient(stores.url('eu-1 audit'), (holder) =>
+      withClient(stores.url('eu-1 audit'), async (cutter) => {
+        // The turn reads the entries, and waits where it would store their words.
+        await holder.query('begin; lock table app.log_search_words in exclusive mode');
+        const indexing = newTurn()();
+        while (
+          (await audit.query(`select from pg_locks where relation = 'app.log_search_words'::regclass and not granted`))
+            .rowCount === 0
+        );
+        const cutting = cut(cutter, tenant, BLOCK_SIZE + 5);
+        await someoneWaits();
+        await holder.query('rollback');
+        expect(await indexing).toBe('worked');
+        await cutting;
+      }),
+    );
+    expect(await blocksOf(tenant)).toEqual([`1 0 0 ${BLOCK_SIZE - 1}`]);
+    await indexAll();
+    expect(await blocksOf(tenant)).toEqual([`1 0 0 ${BLOCK_SIZE - 1}`]);
+  });
+
+  it('is left alone by every turn until what leaves it has left', async () => {
+    const { tenant } = await logOf(2 * BLOCK_SIZE);
+    await withClient(stores.url('eu-1 audit'), async (client) => {
+      await client.query('begin');
+      await cut(client, tenant, BLOCK_SIZE + 5);
+      expect(await newTurn()()).toBe('waiting');
+      await client.query('commit');
+    });
+    await indexAll();
+    expect(await blocksOf(tenant)).toEqual([`1 0 0 ${BLOCK_SIZE - 1}`]);
+  });
+});
+
+describe('64 blocks of a log', () => {
+  /** Writes words for every block of a span without entries: what is merged is what the blocks hold. */
+  async function spanOf(tenant: Id<'tnt'>, blocks: number): Promise<void> {
+    await audit.query(
+      `with block as (
+         insert into log_search_blocks select $1, 0, 1, n, n * 4096, n * 4096 + 4095, to_timestamp(n), to_timestamp(n + 1)
+           from generate_series(0, $2::integer - 1) n returning block)
+       insert into log_search_words select $1, 0, $3, 1, block, $4 from block`,
+      [uuidOf('tnt', tenant), blocks, partOf(WORD, 0), wordAt(7)],
+    );
+  }
+  const WORD = fieldWord('actor', 'everywhere');
+  const wordAt = (place: number) => {
+    const words = blockWords();
+    words.add(place, [WORD]);
+    return words.parts()[0]?.postings;
+  };
+  const spansOf = async (tenant: Id<'tnt'>) =>
+    (
+      await audit.query<{ block: number; first_seq: string; last_seq: string; max_ts: Date; postings: Buffer }>(
+        `select block, first_seq, last_seq, max_ts, postings from log_search_blocks b
+           join log_search_words w using (tenant_id, level, epoch, block)
+          where tenant_id = $1 and level = 1 and part = $2 order by block`,
+        [uuidOf('tnt', tenant), partOf(WORD, 1)],
+      )
+    ).rows;
+
+  it('are merged once all are there, and unmerged where entries leave the log', async () => {
+    const { tenant } = await logOf(10);
+    await spanOf(tenant, SPAN_BLOCKS - 1);
+    await indexAll();
+    expect(await spansOf(tenant)).toEqual([]);
+    await audit.query('delete from log_search_words where tenant_id = $1', [uuidOf('tnt', tenant)]);
+    await audit.query('delete from log_search_blocks where tenant_id = $1', [uuidOf('tnt', tenant)]);
+    await spanOf(tenant, SPAN_BLOCKS + 3);
+    await indexAll();
+    const [span, ...others] = await spansOf(tenant);
+    expect(others).toEqual([]);
+    expect(span).toMatchObject({ block: 0, first_seq: '0', last_seq: String(SPAN_BLOCKS * BLOCK_SIZE - 1) });
+    expect(span?.max_ts).toEqual(new Date(SPAN_BLOCKS * 1000));
+    const places = noPlaces(1);
+    addPlaces(places, span?.postings ?? Buffer.alloc(0), WORD);
+    expect([...places.keys()].filter((at) => places[at] === 1 << 7)).toEqual(
+      Array.from({ length: SPAN_BLOCKS }, (_, block) => (block * BLOCK_SIZE) / 32),
+    );
+    await withClient(stores.url('eu-1 audit'), (client) =>
+      client.query('delete from app.log_entries where tenant_id = $1 and seq = 9', [uuidOf('tnt', tenant)]),
+    );
+    expect(await spansOf(tenant)).toEqual([]);
+    const { rowCount } = await audit.query('select from log_search_words where tenant_id = $1', [
+      uuidOf('tnt', tenant),
+    ]);
+    expect(rowCount).toBe(0);
   });
 });

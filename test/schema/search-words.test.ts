@@ -2,7 +2,19 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AuditEvent } from '#schema/audit-event.ts';
 import { mintId } from '#schema/ids.ts';
-import { BLOCK_SIZE, blockWords, partOf, RUN_SIZE, runsOf } from '#schema/search-block.ts';
+import {
+  addPlaces,
+  BLOCK_SIZE,
+  blockWords,
+  mergeParts,
+  noPlaces,
+  PART_COUNT,
+  partOf,
+  postingKey,
+  SPAN_BLOCKS,
+  type Level,
+  type WordPart,
+} from '#schema/search-block.ts';
 import {
   actionPatterns,
   entryWords,
@@ -121,23 +133,75 @@ describe('the words of an entry', () => {
 });
 
 describe('the postings of a block', () => {
-  it('lead every word to exactly the runs that hold it', () => {
-    const placed = fc.array(fc.tuple(fc.nat(BLOCK_SIZE - 1), fc.integer({ min: 0, max: 2 ** 32 - 1 })), {
-      maxLength: 60,
-    });
+  /** The last bit of a hash is dropped. */
+  const someWord = fc.integer({ min: 0, max: 2 ** 31 - 1 }).map((bits) => bits * 2);
+  /** Words of all kinds: in one entry, in some, in a stretch of them, in nearly all. */
+  const placed = fc.array(
+    fc.tuple(fc.nat(BLOCK_SIZE - 1), fc.nat(BLOCK_SIZE - 1), fc.constantFrom(1, 2, 7, 100), someWord),
+    { maxLength: 20 },
+  );
+
+  function fill(entries: readonly (readonly [number, number, number, number])[]) {
+    const byPlace = Array.from({ length: BLOCK_SIZE }, (): number[] => []);
+    const expected = new Map<number, Set<number>>();
+    for (const [low, high, step, word] of entries) {
+      const places = expected.get(word) ?? new Set();
+      expected.set(word, places);
+      for (let place = Math.min(low, high); place <= Math.max(low, high); place += step) {
+        byPlace[place]?.push(word, word);
+        places.add(place);
+      }
+    }
+    const block = blockWords();
+    for (const [place, words] of byPlace.entries()) block.add(place, words);
+    return { parts: block.parts(), expected };
+  }
+
+  function placesOf(parts: readonly WordPart[], word: number, level: Level): number[] {
+    const places = noPlaces(level);
+    const postings = parts.find(({ part }) => part === partOf(word, level))?.postings ?? Buffer.alloc(0);
+    if (postings.includes(postingKey(word))) addPlaces(places, postings, word);
+    const found: number[] = [];
+    for (const [at, bits] of places.entries()) {
+      if (bits === 0) continue;
+      for (let bit = 0; bit < 32; bit++) if ((bits >>> bit) & 1) found.push(at * 32 + bit);
+    }
+    return found;
+  }
+
+  it('lead every word to exactly the entries that hold it', () => {
     fc.assert(
-      fc.property(placed, (entries) => {
-        const block = blockWords();
-        const expected = new Map<number, bigint>();
-        for (const [place, word] of entries.toSorted(([a], [b]) => a - b)) {
-          block.add(place, [word, word]);
-          expected.set(word, (expected.get(word) ?? 0n) | (1n << BigInt(Math.floor(place / RUN_SIZE))));
+      fc.property(placed, someWord, (entries, other) => {
+        const { parts, expected } = fill(entries);
+        for (const [word, places] of expected) {
+          expect(placesOf(parts, word, 0)).toEqual([...places].sort((a, b) => a - b));
         }
-        const parts = new Map(block.parts().map(({ part, postings }) => [part, postings]));
-        for (const [word, runs] of expected)
-          expect(runsOf(parts.get(partOf(word)) ?? Buffer.alloc(0), word)).toBe(runs);
-        expect(runsOf(Buffer.alloc(0), 5)).toBe(0n);
+        if (!expected.has(other)) expect(placesOf(parts, other, 0)).toEqual([]);
       }),
+    );
+  });
+
+  it('of all blocks of a span, merged, do so too', () => {
+    fc.assert(
+      fc.property(placed, placed, fc.nat(SPAN_BLOCKS - 2), (one, other, first) => {
+        const blocks = new Map([
+          [SPAN_BLOCKS - 1, fill([...other, ...one].slice(0, 6))],
+          [first, fill(one.slice(0, 6))],
+        ]);
+        const spanParts = Array.from({ length: PART_COUNT }, (_, part) => {
+          const postings = [...blocks].flatMap(([block, { parts }]) =>
+            parts.filter((each) => each.part === part).map((each): [number, Buffer] => [block, each.postings]),
+          );
+          return mergeParts(part, new Map(postings));
+        }).flat();
+        for (const word of [...blocks.values()].flatMap(({ expected }) => [...expected.keys()])) {
+          const places = [first, SPAN_BLOCKS - 1].flatMap((block) =>
+            [...(blocks.get(block)?.expected.get(word) ?? [])].map((place) => block * BLOCK_SIZE + place),
+          );
+          expect(placesOf(spanParts, word, 1)).toEqual(places.sort((a, b) => a - b));
+        }
+      }),
+      { numRuns: 10 },
     );
   });
 });

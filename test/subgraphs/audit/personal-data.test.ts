@@ -60,6 +60,7 @@ describe('what the log holds of a person', () => {
     const empty = [
       { store: 'audit.auditEvents', rows: [] },
       { store: 'audit.evidencePacks', rows: [] },
+      { store: 'audit.auditViews', rows: [] },
     ];
     expect(await collectPersonalData(ctx, { userId: mintId('usr'), email: null })).toEqual(empty);
     const { ctx: stranger } = await house.addTenant('stranger');

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { requestContext, type RequestContext } from '#kit/request-context.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
+import { collectPersonalData } from '../../../subgraphs/audit/personal-data.ts';
 import { ask, codeOf, dataOf, openAudit, without } from './audit-platform.ts';
 
 const VIEW =
@@ -238,6 +239,27 @@ describe('a reading', () => {
     expect(written.map(({ context }) => (context as { filters: string[] }).filters.join()).toSorted()).toEqual([
       'outcome',
       'text',
+    ]);
+  });
+});
+
+describe('what the log holds of a person', () => {
+  it('includes the views that she made, and those of anybody that name her address', async () => {
+    const { ctx } = await house.addTenant('erasing');
+    const other = colleague(ctx);
+    const email = 'Ada.Lovelace@acme.example';
+    const userId = ctx.tenant.actor.type === 'user' ? ctx.tenant.actor.id : mintId('usr');
+    await create(ctx, { name: 'hers alone', filter: { action: 'user.*' } });
+    await create(ctx, { name: 'shared by her', shared: true, filter: { action: 'user.*' } });
+    await create(other, { name: 'about her', filter: { text: 'ada.lovelace@ACME.example share' } });
+    await create(other, { name: `of ${email}`, shared: true, filter: { action: 'user.*' } });
+    await create(other, { name: 'about another', filter: { text: 'eve@acme.example' } });
+    const [, , held] = await collectPersonalData(ctx, { userId, email });
+    expect(held?.rows.map(({ name, isOwner }) => [name, isOwner])).toEqual([
+      ['hers alone', true],
+      ['shared by her', true],
+      ['about her', false],
+      [`of ${email}`, false],
     ]);
   });
 });

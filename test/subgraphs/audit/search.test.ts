@@ -7,7 +7,7 @@ const PAGE = `query ($first: Int, $after: String, $filter: AuditFilter) {
   auditEvents(first: $first, after: $after, filter: $filter) { edges { cursor node { seq } } pageInfo { hasNextPage endCursor } }
 }`;
 const EVENT = `query ($id: ID!) { auditEvent(id: $id) {
-  id seq ts action outcome actor { type id ip ua user { __typename id } } resource { type id name } context sessionId requestId entry leafHash
+  id seq ts action actionVersion outcome actor { type id ip ua user { __typename id } } resource { type id name } context sessionId requestId entry leafHash
 } }`;
 const REFERENCE = 'query ($of: [_Any!]!) { _entities(representations: $of) { ... on AuditEvent { id seq } } }';
 
@@ -124,6 +124,7 @@ describe('a filter', async () => {
       seq: 0,
       ts: '2026-01-01T00:00:00.000Z',
       action: 'user.create',
+      actionVersion: 1,
       outcome: 'SUCCESS',
       actor: { type: 'USER', id: user, ip: '203.0.113.7', ua: 'browser', user: { __typename: 'User', id: user } },
       resource: entry?.event.resource,
