@@ -1,7 +1,7 @@
 import type pg from 'pg';
 
 /** What workers take turns at, by the number that the lock has. */
-export const TURN_LOCKS = { sealing: 2, platform: 3, reconciling: 4, retention: 5, selfTest: 6 } as const;
+export const TURN_LOCKS = { sealing: 2, platform: 3, reconciling: 4, retention: 5, selfTest: 6, release: 8 } as const;
 
 /** Shards of tenants that are sequenced apart have locks beyond those. */
 const FIRST_SHARD_LOCK = 1000;

@@ -96,13 +96,28 @@ export async function openLogs(client: pg.PoolClient, tenants: readonly string[]
  * Returns the entries, by `eventKey`, that hold an event of these rows already: those of a worker that ended before it
  * emptied the outbox.
  */
-export async function knownEntries(client: pg.PoolClient, rows: readonly OutboxRow[]): Promise<Map<string, string>> {
-  const found = await client.query<{ tenant_id: string; event_id: string; entry: string }>(
-    `select e.tenant_id, e.event_id, e.entry from unnest($1::uuid[], $2::uuid[]) as asked (tenant_id, event_id)
+export async function knownEntries(
+  client: pg.PoolClient,
+  rows: readonly OutboxRow[],
+): Promise<Map<string, KnownEntry>> {
+  const found = await client.query<{ tenant_id: string; event_id: string; epoch: number; seq: string; entry: string }>(
+    `select e.tenant_id, e.event_id, e.epoch, e.seq, e.entry from unnest($1::uuid[], $2::uuid[]) as asked (tenant_id, event_id)
      join log_entries e on e.tenant_id = asked.tenant_id and e.event_id = asked.event_id`,
     [rows.map(({ tenantId }) => tenantId), rows.map(({ id }) => id)],
   );
-  return new Map(found.rows.map((row) => [eventKey({ tenantId: row.tenant_id, id: row.event_id }), row.entry]));
+  return new Map(
+    found.rows.map(({ tenant_id: tenantId, event_id: id, epoch, seq, entry: text }) => [
+      eventKey({ tenantId, id }),
+      { epoch, seq: Number(seq), text },
+    ]),
+  );
+}
+
+/** An entry that stands in the log, and where. */
+export interface KnownEntry {
+  readonly epoch: number;
+  readonly seq: number;
+  readonly text: string;
 }
 
 /** Stores the changes, entries, tiles and heads in one statement. */

@@ -19,6 +19,12 @@ export interface OutboxRow {
   readonly indexTokens?: unknown;
 }
 
+/** An event that stands in its log, and where. */
+export interface SequencedRow extends OutboxRow {
+  readonly epoch: number;
+  readonly seq: number;
+}
+
 /** One of so many parts of the tenants: a tenant is in the same one as long as there are as many. */
 export interface Shard {
   /** From 0. */
@@ -42,10 +48,10 @@ export interface Outbox {
    */
   take(request: OutboxRequest): Promise<OutboxRow[]>;
   /**
-   * Deletes rows that the audit database holds; those that are gone already are passed over. A server that crashes right
-   * after may bring some back: the log knows them, so they are deleted again.
+   * Moves rows that the audit database holds to `sequenced_events`; those that are gone already are passed over. A server
+   * that crashes right after may bring some back: the log knows them, so they are moved again.
    */
-  remove(rows: readonly OutboxRow[]): Promise<void>;
+  remove(rows: readonly SequencedRow[]): Promise<void>;
   /** Returns when the oldest event was made that still waits, ready or not, those at these positions set aside, or null. */
   oldest(skipPositions: readonly string[]): Promise<Date | null>;
 }
@@ -114,19 +120,31 @@ function ofShard({ index, count }: Shard): string[] {
   return count === 1 ? [] : [`get_byte(uuid_send(tenant_id), 15) % ${count} = ${index}`];
 }
 
-/** Whether the disk has the deletion does not matter to anybody, so nobody waits for it. */
-async function remove(pool: pg.Pool, rows: readonly OutboxRow[]): Promise<void> {
+/** Whether the disk has it does not matter to anybody, so nobody waits for it. */
+async function remove(pool: pg.Pool, rows: readonly SequencedRow[]): Promise<void> {
   if (rows.length === 0) return;
   await pool.query(
-    `with waiting as materialized (select set_config('synchronous_commit', 'off', true) as mode)
-     delete from outbox o using waiting, unnest($1::uuid[], $2::bigint[]) as done (tenant_id, position)
-     where waiting.mode = 'off' and o.tenant_id = done.tenant_id and o.position = done.position`,
-    [listOf(rows, ({ tenantId }) => tenantId), listOf(rows, ({ position }) => position)],
+    `with waiting as materialized (select set_config('synchronous_commit', 'off', true) as mode),
+     gone as (
+       delete from outbox o
+       using waiting, unnest($1::uuid[], $2::uuid[], $3::integer[], $4::bigint[]) as done (tenant_id, id, epoch, seq)
+       where waiting.mode = 'off' and o.tenant_id = done.tenant_id and o.id = done.id
+       returning o.tenant_id, o.id, o.position, o.outcome, o.action_version, o.event, o.index_tokens, done.epoch, done.seq
+     )
+     insert into sequenced_events (tenant_id, id, position, outcome, action_version, event, index_tokens, epoch, seq)
+     select * from gone
+     on conflict (tenant_id, id) do update set epoch = excluded.epoch, seq = excluded.seq`,
+    [
+      listOf(rows, ({ tenantId }) => tenantId),
+      listOf(rows, ({ id }) => id),
+      listOf(rows, ({ epoch }) => String(epoch)),
+      listOf(rows, ({ seq }) => String(seq)),
+    ],
   );
 }
 
 /** Returns an array as PostgreSQL reads it, of texts that need no quotes: quoting them costs more than reading. */
-function listOf(rows: readonly OutboxRow[], textOf: (row: OutboxRow) => string): string {
+function listOf<Row>(rows: readonly Row[], textOf: (row: Row) => string): string {
   return `{${rows.map(textOf).join(',')}}`;
 }
 
@@ -139,7 +157,7 @@ async function oldest(pool: pg.Pool, shard: Shard, skipPositions: readonly strin
   return rows[0] === undefined ? null : madeAt(rows[0]);
 }
 
-/** The column has the same constraint. */
-function outcomeOf(text: string): AuditOutcome {
+/** Returns the outcome that a column holds, which has the same constraint. */
+export function outcomeOf(text: string): AuditOutcome {
   return OUTCOMES.find((outcome) => outcome === text) ?? fail('INTERNAL_SERVER_ERROR', 'unknown outcome in the outbox');
 }

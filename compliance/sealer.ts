@@ -10,7 +10,7 @@ import { unsealedLogs, type UnsealedLog } from './segment-store.ts';
 
 /** What sealing the logs of one cell needs. */
 export interface SealerOptions extends SealingOptions {
-  /** How long an entry waits at most for others to share its segment. */
+  /** How long an entry waits at most for others to share its segment; where there are many it does not. */
   readonly sealIntervalMs: number;
 }
 
@@ -26,6 +26,8 @@ export interface SealingTurn {
 /** Logs that share their statements: as many, and with as many bytes, as memory holds without notice. */
 const BATCH_LOGS = 100;
 const BATCH_BYTES = 4 * MAX_SEGMENT_BYTES;
+/** Waiting makes segments larger and their share of two objects smaller; from here on it hardly does. */
+const WORTH_BYTES = 64 * 1024;
 const PARALLEL_BATCHES = 2;
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 60_000;
@@ -49,8 +51,8 @@ interface Waiting {
 
 /**
  * Returns the function that seals, each time it is called, one segment of every log whose time has come: as soon as a
- * segment is full, else when its oldest entry has waited for the interval; on the first call everything, for nobody
- * knows how long it has waited. A log of which the archive holds more than the database is brought back from there
+ * segment is worth its two objects, else when its oldest entry has waited for the interval; on the first call everything,
+ * for nobody knows how long it has waited. A log of which the archive holds more than the database is brought back from there
  * first. A log that fails keeps its entries, shows an alarm, is tried again ever more slowly, and holds up no other.
  * Nothing is sealed twice by two sealers at once, since the states of segments part them.
  */
@@ -161,7 +163,7 @@ function isDue(
 ): boolean {
   if (waiting === undefined || nowMs < waiting.retryAtMs) return false;
   if (log.isRecovering) return true;
-  if (log.size - log.sealedSize >= MAX_SEGMENT_ENTRIES || log.unsealedBytes >= MAX_SEGMENT_BYTES) return true;
+  if (log.size - log.sealedSize >= MAX_SEGMENT_ENTRIES || log.unsealedBytes >= WORTH_BYTES) return true;
   return nowMs - waiting.sinceMs >= sealIntervalMs;
 }
 

@@ -8,6 +8,7 @@ import {
   eventKey,
   inTransaction,
   knownEntries,
+  type KnownEntry,
   openLogs,
   saveLogs,
   type NewEntry,
@@ -15,7 +16,7 @@ import {
   type OpenLog,
   type Refusal,
 } from './log-store.ts';
-import { madeAt, type Outbox, type OutboxRow } from './outbox-reader.ts';
+import { madeAt, type Outbox, type OutboxRow, type SequencedRow } from './outbox-reader.ts';
 import { ERASURE_ACTIONS, recordPrivacy, type PlacedEntry } from './privacy/index-tokens.ts';
 
 /** What sequencing the events of one cell needs. */
@@ -114,7 +115,7 @@ function afterFailure(before: Resting | undefined): Resting {
 /** What became of a batch: every row is in exactly one of the three. */
 export interface SequencedBatch {
   /** Stand in the log, now or from an earlier try; they can leave the outbox. */
-  readonly settled: readonly OutboxRow[];
+  readonly settled: readonly SequencedRow[];
   /** How many of them were added by this call. */
   readonly added: number;
   /** Recorded as refused; they stay in the outbox. */
@@ -186,7 +187,8 @@ async function sequenceOnce(audit: pg.Pool, { rows, now, mayBeKnown }: Batch): P
   const tenants = [...new Set(rows.map(({ tenantId }) => tenantId))];
   return inTransaction(audit, async (client) => {
     const logs = await openLogs(client, tenants);
-    const known = mayBeKnown ? await knownEntries(client, rows) : new Map<string, string>();
+    const known = mayBeKnown ? await knownEntries(client, rows) : new Map<string, KnownEntry>();
+    const settled: SequencedRow[] = [];
     const entries: NewEntry[] = [];
     const tiles: NewTile[] = [];
     const refused: Refusal[] = [];
@@ -194,8 +196,14 @@ async function sequenceOnce(audit: pg.Pool, { rows, now, mayBeKnown }: Batch): P
       const log = logs.get(row.tenantId) ?? fail('INTERNAL_SERVER_ERROR', 'a log that was just made is missing');
       const reason = faultOf(() => {
         const entry = mayBeKnown ? known.get(eventKey(row)) : undefined;
-        if (entry !== undefined) checkSame(row, entry);
-        else entries.push(append(log, row, tiles));
+        if (entry === undefined) {
+          const added = append(log, row, tiles);
+          entries.push(added);
+          settled.push({ ...row, epoch: log.epoch, seq: added.entry.seq });
+        } else {
+          checkSame(row, entry.text);
+          settled.push({ ...row, epoch: entry.epoch, seq: entry.seq });
+        }
       });
       if (reason === null) continue;
       log.refusals += 1;
@@ -203,8 +211,6 @@ async function sequenceOnce(audit: pg.Pool, { rows, now, mayBeKnown }: Batch): P
     }
     await saveLogs(client, { logs: logs.values(), entries, tiles, refused, now });
     await recordPrivacy(client, entries.flatMap(placedEntry));
-    const left = new Set(refused.map(({ row }) => row));
-    const settled = left.size === 0 ? rows : rows.filter((row) => !left.has(row));
     return { settled, added: entries.length, refused, failed: new Map() };
   });
 }

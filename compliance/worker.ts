@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { asTenonError } from '#schema/errors.ts';
 import { idOf } from '#schema/ids.ts';
 import type { NoteSigner, NoteVerifier } from '#schema/signed-note.ts';
@@ -10,8 +10,10 @@ import { outboxOf, type Shard } from './outbox-reader.ts';
 import { createSealer, type SealingTurn } from './sealer.ts';
 import type { SealingOptions } from './sealing/options.ts';
 import { createRecoveryCheck } from './sealing/recovery-check.ts';
+import { createReleaseTurn, sequenceAgain } from './sequenced-events.ts';
 import { createSequencer, type SequencingTurn } from './sequencer.ts';
 import { startTurnLoop, type TurnLoop, type TurnResult } from './turn-loop.ts';
+import { openAuditPool, openOutboxPool } from './worker-pools.ts';
 
 /** A cell whose events the worker takes care of. */
 export interface WorkerCell {
@@ -82,7 +84,7 @@ const RETENTION_MS = 90 * DAY_MS;
 const BATCH_SIZE = 1000;
 const SHARDS = 4;
 /** For sealing one holds a lock and four work; for each shard of sequencing one holds a lock and one works. */
-const SEALING_CONNECTIONS = 5;
+const SEALING_CONNECTIONS = 7;
 const SHARD_CONNECTIONS = 2;
 
 /**
@@ -98,8 +100,8 @@ export function startWorker(options: WorkerOptions): Worker {
   const sealing: TurnLoop[] = [];
   const shards = options.shards ?? SHARDS;
   for (const cell of options.cells) {
-    const tenants = openPool(cell.database, shards);
-    const audit = openPool(cell.auditDatabase, SEALING_CONNECTIONS + SHARD_CONNECTIONS * shards);
+    const tenants = openOutboxPool(cell.database, shards + 1);
+    const audit = openAuditPool(cell.auditDatabase, SEALING_CONNECTIONS + SHARD_CONNECTIONS * shards);
     pools.push(tenants, audit);
     const counter = newCounters();
     counters[cell.name] = counter;
@@ -111,6 +113,12 @@ export function startWorker(options: WorkerOptions): Worker {
     for (const turn of sequencingTurns(scope, shards))
       sequencing.push(startTurnLoop({ turn, onFailure: onFailure('sequencing') }));
     sealing.push(startTurnLoop({ turn: sealingTurn(scope), onFailure: onFailure('sealing') }));
+    sealing.push(
+      startTurnLoop({
+        turn: createReleaseTurn({ ...scope, clock: options.clock }),
+        onFailure: onFailure('letting go of sealed events'),
+      }),
+    );
   }
   const extra = (options.extraTurns ?? []).map((turn) =>
     startTurnLoop({
@@ -144,7 +152,13 @@ interface CellScope {
 
 /** One turn for every shard; what a restored database lacks comes back before any of them goes on. */
 function sequencingTurns(scope: CellScope, count: number): (() => Promise<TurnResult>)[] {
-  const check = shared(createRecoveryCheck({ ...sealingOptions(scope), tenants: () => tenantsOf(scope.tenants) }));
+  const check = shared(
+    createRecoveryCheck({
+      ...sealingOptions(scope),
+      tenants: () => tenantsOf(scope.tenants),
+      sequenceAgain: () => sequenceAgain({ ...scope, clock: scope.options.clock }),
+    }),
+  );
   const lagsMs: number[] = [];
   return Array.from({ length: count }, (_, index) => {
     const setLag = (lagMs: number) => {
@@ -240,22 +254,6 @@ function sealingTurn(scope: CellScope): () => Promise<TurnResult> {
     if (turn.sealed > 0) return 'worked';
     return turn.unsealed > 0 ? 'waiting' : 'idle';
   };
-}
-
-function openPool(url: string, max: number): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max,
-    connectionTimeoutMillis: 5_000,
-    statement_timeout: 60_000,
-    idle_in_transaction_session_timeout: 60_000,
-    application_name: 'tenon-worker',
-  });
-  // A connection that dies is replaced at the next use; without listeners it would end the process, both while it is
-  // idle in the pool and while a turn holds it.
-  pool.on('error', () => undefined);
-  pool.on('connect', (client) => void client.on('error', () => undefined));
-  return pool;
 }
 
 function newCounters(): CellCounters {

@@ -17,7 +17,7 @@ type PlatformEntryBase = {
   readonly prev: string;
 };
 
-/** The heartbeat: commits to the head of every tenant log of the cell; written each minute, also when nothing happened. */
+/** The heartbeat: commits to the head of every tenant log of the cell; written twice a minute, also when nothing happened. */
 export type HeadsEntry = PlatformEntryBase & {
   readonly kind: 'heads';
   /** How many leaves the tree of heads has. */

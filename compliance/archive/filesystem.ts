@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, readFile, realpath, rm, unlink, type FileHandle } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf } from '#kit/postgres-binaries.ts';
 import { fail, TenonError } from '#schema/errors.ts';
 import { checkKey, type Archive, type ArchivedObject } from './archive.ts';
+import { isThere, link, lstat, readFile, syncFolder, unlink, writeSynced } from './durable-files.ts';
 
 /** Where the archive lies and what tells its time. */
 export interface FilesystemArchiveOptions {
@@ -62,20 +63,52 @@ async function sweep(staging: string, now: Date): Promise<void> {
 async function put(place: { root: string; path: string }, bytes: Uint8Array, retainUntil: Date): Promise<void> {
   const { root, path } = place;
   if (await isFile(path)) return putAgain(path, bytes, retainUntil);
-  await mkdir(join(root, STAGING), { recursive: true, mode: 0o700 });
-  await makeFolder(root, dirname(path));
   const staging = join(root, STAGING, randomUUID());
   try {
-    await writeNew(staging, bytes);
-    // Before the object shows: at no moment does it stand there without a retention.
-    await appendRetention(path, retainUntil);
+    // Both before the object shows: at no moment does it stand there without a retention.
+    await together([writeNew(root, staging, bytes), keepNew(place, retainUntil)]);
     await link(staging, path);
     await syncFolder(dirname(path));
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
     await putAgain(path, bytes, retainUntil);
   } finally {
-    await rm(staging, { force: true });
+    await unlink(staging).catch(() => undefined);
+  }
+}
+
+/** Nothing may still be under way where the caller cleans up. */
+async function together(parts: readonly Promise<void>[]): Promise<void> {
+  const failure = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
+}
+
+async function writeNew(root: string, path: string, bytes: Uint8Array): Promise<void> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_LINK;
+  await inFolder(
+    () => writeSynced(path, { flags, mode: 0o444 }, bytes),
+    () => mkdir(join(root, STAGING), { recursive: true, mode: 0o700 }),
+  );
+}
+
+async function keepNew({ root, path }: { root: string; path: string }, until: Date): Promise<void> {
+  await inFolder(
+    () => appendRetention(path, until),
+    async () => {
+      await mkdir(root, { recursive: true, mode: 0o700 });
+      await makeFolder(root, dirname(path));
+    },
+  );
+}
+
+/** Folders are there for nearly every object, so nobody looks before. */
+async function inFolder(write: () => Promise<void>, make: () => Promise<unknown>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    await make();
+    await write();
   }
 }
 
@@ -89,8 +122,9 @@ async function putAgain(path: string, bytes: Uint8Array, retainUntil: Date): Pro
 }
 
 async function headOf(path: string): Promise<ArchivedObject | null> {
-  if (!(await isFile(path))) return null;
-  const { size } = await lstat(path);
+  const entry = await isThere(path);
+  if (entry?.isFile() !== true) return null;
+  const { size } = entry;
   const { retainUntil, isHeld } = await keepingOf(path);
   // Without a readable retention nobody knows that it has ended.
   return { sizeBytes: size, retainUntil: retainUntil ?? new Date(8.64e15), isHeld };
@@ -102,7 +136,7 @@ async function found(path: string): Promise<ArchivedObject> {
 
 async function bytesOf(path: string): Promise<Buffer> {
   await found(path);
-  return readFile(path, { flag: constants.O_RDONLY | NO_LINK });
+  return readFile(path);
 }
 
 async function remove(path: string, now: Date): Promise<void> {
@@ -137,11 +171,7 @@ function appendRetention(path: string, until: Date): Promise<void> {
  */
 async function appendLine(path: string, line: object): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | NO_LINK;
-  const file = await open(path + RETENTION_SUFFIX, flags, 0o600);
-  await closing(file, async () => {
-    await file.writeFile(`\n${JSON.stringify(line)}\n`);
-    await file.sync();
-  });
+  await writeSynced(path + RETENTION_SUFFIX, { flags, mode: 0o600 }, Buffer.from(`\n${JSON.stringify(line)}\n`));
 }
 
 const RETENTION_LINE = /^\{"mode":"FILESYSTEM","retain_until":"([^"]+)"\}$/;
@@ -154,10 +184,10 @@ interface Keeping {
 }
 
 async function keepingOf(path: string): Promise<Keeping> {
-  const text = await readFile(path + RETENTION_SUFFIX, { encoding: 'utf8', flag: constants.O_RDONLY | NO_LINK }).catch(
-    (error: unknown) => (errnoOf(error) === 'ENOENT' ? '' : Promise.reject(error)),
+  const bytes = await readFile(path + RETENTION_SUFFIX).catch((error: unknown) =>
+    errnoOf(error) === 'ENOENT' ? Buffer.alloc(0) : Promise.reject(error),
   );
-  const lines = text.split('\n');
+  const lines = bytes.toString('utf8').split('\n');
   const times = lines
     .map((line) => Date.parse(RETENTION_LINE.exec(line)?.[1] ?? ''))
     .filter((time) => !Number.isNaN(time));
@@ -196,32 +226,36 @@ function isFolderOfKeys(folder: string): boolean {
 
 /** Directories first looked into where their names sort, with the slash that follows them in keys. */
 async function* keysIn(root: string, prefix: string, folder: string): AsyncGenerator<string> {
-  const entries = await storing('list', () => entriesOf(join(root, folder)));
-  const names = entries
-    .filter(({ name }) => !name.startsWith('.') && !name.endsWith(RETENTION_SUFFIX))
-    .filter((entry) => entry.isFile() || entry.isDirectory())
-    .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''))
-    .filter((name) => name.startsWith(prefix) || (name.endsWith('/') && prefix.startsWith(name)));
+  const names = await storing('list', () => namesIn(join(root, folder), prefix.slice(folder.length)));
   for (const name of names.toSorted((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)))) {
-    if (name.endsWith('/')) yield* keysIn(root, prefix, name);
-    else yield name;
+    const key = folder + name;
+    if (name.endsWith('/')) yield* keysIn(root, key, key);
+    else yield key;
   }
 }
 
-async function entriesOf(folder: string): ReturnType<typeof listEntries> {
-  return listEntries(folder).catch((error: unknown) => (errnoOf(error) === 'ENOENT' ? [] : Promise.reject(error)));
+/** Returns the names of files and, with a slash, of folders that begin with the text. */
+async function namesIn(folder: string, beginning: string): Promise<string[]> {
+  const entries = await entriesIn(folder, beginning).catch((error: unknown) =>
+    errnoOf(error) === 'ENOENT' ? [] : Promise.reject(error),
+  );
+  return entries
+    .filter(({ name }) => !name.startsWith('.') && !name.endsWith(RETENTION_SUFFIX))
+    .flatMap(({ name, entry }) => (entry.isDirectory() ? `${name}/` : entry.isFile() ? name : []));
 }
 
-function listEntries(folder: string) {
-  return readdir(folder, { withFileTypes: true });
-}
+type Kind = Pick<Stats, 'isFile' | 'isDirectory'>;
 
-async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | NO_LINK, 0o444);
-  await closing(file, async () => {
-    await file.writeFile(bytes);
-    await file.sync();
-  });
+/** A folder may hold the objects of years, of which few are asked for: only those are looked at. */
+async function entriesIn(folder: string, beginning: string): Promise<{ name: string; entry: Kind }[]> {
+  if (beginning === '')
+    return (await readdir(folder, { withFileTypes: true })).map((entry) => ({ name: entry.name, entry }));
+  const entries: { name: string; entry: Kind }[] = [];
+  for (const name of await readdir(folder)) {
+    const entry = name.startsWith(beginning) ? await isThere(join(folder, name)) : null;
+    if (entry !== null) entries.push({ name, entry });
+  }
+  return entries;
 }
 
 /** Makes a folder and its parents up to the root, each name durable. */
@@ -234,27 +268,8 @@ async function makeFolder(root: string, folder: string): Promise<void> {
   await syncFolder(dirname(folder));
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  // Windows cannot open folders; NTFS journals their names by itself.
-  if (process.platform === 'win32') return;
-  const handle = await open(folder, constants.O_RDONLY);
-  await closing(handle, () => handle.sync());
-}
-
-async function closing(file: FileHandle, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } finally {
-    await file.close();
-  }
-}
-
 async function isFile(path: string): Promise<boolean> {
-  const entry = await lstat(path).catch((error: unknown) => {
-    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return null;
-    throw error;
-  });
-  return entry?.isFile() === true;
+  return (await isThere(path))?.isFile() === true;
 }
 
 /** What the operating system refuses is the store's fault, never the caller's; the internal text names the call. */

@@ -1,7 +1,7 @@
 import { asTenonError, type ErrorCode } from '#schema/errors.ts';
 import { idOf } from '#schema/ids.ts';
 import { log as logLine } from '#kit/log.ts';
-import { raiseAlarm } from '../alarm.ts';
+import { keepAlarmsOf, raiseAlarmOf } from '../alarm.ts';
 import { alone } from '../alone.ts';
 import { inTransaction } from '../log-store.ts';
 import type { TurnResult } from '../turn-loop.ts';
@@ -14,7 +14,7 @@ import { oldestOpenTick, raisePlatformAlarm, readLog } from './platform-store.ts
 export interface PlatformTurnOptions extends TickArchivingOptions {
   /** How long an object is kept at least. */
   readonly retentionMs: number;
-  /** Ticks come at the multiples of this time; 60,000 without it, which is what verifiers expect. */
+  /** Ticks come at the multiples of this time; `PLATFORM_INTERVAL_MS` without it. */
   readonly intervalMs?: number;
   /** Is updated in place. */
   readonly counters?: PlatformCounters;
@@ -32,8 +32,11 @@ export interface PlatformCounters {
   lastArchivedAtMs: number;
 }
 
-/** The heartbeat of a platform log, in milliseconds. */
-export const PLATFORM_INTERVAL_MS = 60_000;
+/**
+ * The heartbeat of a platform log, in milliseconds. A minute is promised from the commit of an event to the checkpoint that
+ * covers it, which is this time and that of sequencing and archiving.
+ */
+export const PLATFORM_INTERVAL_MS = 30_000;
 
 /** What operators read while ticks do not reach the archive. */
 const ALARMS: Partial<Record<ErrorCode, string>> = {
@@ -70,8 +73,8 @@ interface TurnState {
 
 /**
  * Returns the function that keeps the platform log of a cell: each time it is called it plans a tick where the next
- * minute has begun, and brings ticks that are planned into the archive, oldest first. While the archive is away ticks go
- * on being planned, unsigned, so that no minute is missing afterwards. Several workers may run it over one cell; ended at
+ * interval has begun, and brings ticks that are planned into the archive, oldest first. While the archive is away ticks go
+ * on being planned, unsigned, so that none is missing afterwards. Several workers may run it over one cell; ended at
  * any point, the next call of any goes on with the same bytes.
  */
 export function createPlatformTurn(options: PlatformTurnOptions): () => Promise<TurnResult> {
@@ -138,12 +141,13 @@ async function remember(state: TurnState, { heads, changed, refused }: Planned):
   state.plannedMs = performance.now();
   counters.headsWritten += changed;
   for (const tenantId of refused) {
-    await raiseAlarm(options.audit, { tenantId, sentence: SHRUNK_ALARM, now: options.clock() });
+    await raiseAlarmOf(options.audit, 'shrunk', { tenantId, sentence: SHRUNK_ALARM, now: options.clock() });
     log('error', 'a log is shorter than the platform log has recorded', {
       cell: options.cell,
       tenant: idOf('tnt', tenantId),
     });
   }
+  await keepAlarmsOf(options.audit, 'shrunk', refused);
 }
 
 /** Returns null where there is nothing to archive. */

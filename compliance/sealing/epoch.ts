@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { actionVersion } from '#schema/audit-actions/index.ts';
 import { checkEvent, entryBytes, parseEntry, type AuditEvent } from '#schema/audit-event.ts';
 import { idOf, mintId } from '#schema/ids.ts';
 import { Frontier } from '#schema/merkle.ts';
@@ -20,7 +21,7 @@ export interface Moved {
 
 /** Events moved in one transaction. */
 const BATCH = 2000;
-const OPENED = { action: 'log.epoch_opened', version: 1 } as const;
+const OPENED = 'log.epoch_opened';
 
 /**
  * Gives every displaced event that the log does not hold a new place at its end. Where they left the epoch that is still
@@ -107,10 +108,10 @@ async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: 
   const log = await openLog(client, tenantId);
   const event = openedEvent(options, { tenantId, before, now });
   const { lastLeaf: prev } = beginning(epoch);
-  const first = entryBytes({ v: 1, action_version: OPENED.version, seq: 0, prev, outcome: 'success', event });
+  const first = entryBytes({ v: 1, action_version: actionVersion(OPENED), seq: 0, prev, outcome: 'success', event });
   await appendAll(client, { log, now }, [first]);
   await recordPlatformEvent(client, {
-    type: OPENED.action,
+    type: OPENED,
     detail: {
       origin: logOrigin(nameOf(options, { tenantId, epoch })),
       previous_size: before.size,
@@ -125,7 +126,7 @@ function openedEvent(options: SealingOptions, { tenantId, before, now }: LogScop
     id: mintId('aud'),
     tenant_id: idOf('tnt', tenantId),
     actor: { type: 'system', id: 'compliance', ip: null, ua: null },
-    action: OPENED.action,
+    action: OPENED,
     resource: { type: 'log', id: logOrigin(nameOf(options, { tenantId, epoch: before.epoch + 1 })), name: null },
     context: {
       epoch: before.epoch + 1,

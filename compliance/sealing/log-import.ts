@@ -3,9 +3,8 @@ import { entryLeaf, parseEntry, ZERO_PREV } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
 import { uuidOf } from '#schema/ids.ts';
 import { Frontier } from '#schema/merkle.ts';
-import { BLOCK_SIZE } from '#schema/search-block.ts';
 import { openLogs, saveLogs, type NewEntry, type NewTile, type OpenLog } from '../log-store.ts';
-import { ERASURE_ACTIONS, recordPrivacy, type PlacedEntry } from '../privacy/index-tokens.ts';
+import { recordImported } from '../privacy/index-tokens.ts';
 import type { ArchivedSegment } from './archived-segments.ts';
 import type { Predecessor } from './predecessor.ts';
 
@@ -77,18 +76,12 @@ export async function displace(
      on conflict (tenant_id, epoch, seq, leaf) do update set settled_at = null`,
     [...log, now],
   );
+  // With them goes what the search knows of their places (a trigger).
   await client.query('delete from log_entries where tenant_id = $1 and epoch = $2 and seq >= $3', log);
   await client.query(
     'delete from log_tiles where tenant_id = $1 and epoch = $2 and (index + 1) * 256::numeric ^ level > $3',
     log,
   );
-  for (const index of ['log_search_blocks', 'log_search_words']) {
-    await client.query(`delete from ${index} where tenant_id = $1 and epoch = $2 and block >= $3`, [
-      tenantId,
-      before.epoch,
-      Math.floor(from / BLOCK_SIZE),
-    ]);
-  }
   await client.query(
     `update log_heads set size = $3, frontier = $4, last_leaf = decode(nullif($5, $6), 'hex'), updated_at = $7
      where tenant_id = $1 and epoch = $2`,
@@ -141,15 +134,15 @@ export async function appendAll(
   const entries: NewEntry[] = [];
   for (const bytes of lines) entries.push(appended(log, bytes, tiles));
   await saveLogs(client, { logs: [log], entries, tiles, refused: [], now });
-  await recordPrivacy(client, entries.flatMap(erasureIn));
+  const imported = entries.map(({ entry, bytes, leaf }) => ({
+    tenantId: log.tenantId,
+    epoch: log.epoch,
+    seq: entry.seq,
+    leaf,
+    event: parseEntry(bytes).event,
+  }));
+  await recordImported(client, imported);
   return entries.length;
-}
-
-/** What was erased stays erased, also where the log that tells of it had to be read back. */
-function erasureIn({ log, entry, bytes, leaf }: NewEntry): PlacedEntry[] {
-  if (!ERASURE_ACTIONS.has(entry.event.action)) return [];
-  const { event } = parseEntry(bytes);
-  return [{ tenantId: log.tenantId, epoch: log.epoch, seq: entry.seq, leaf, event, indexTokens: null }];
 }
 
 /** Leaves under one tile: 2^8, and so on for every level above. */

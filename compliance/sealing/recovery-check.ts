@@ -9,6 +9,8 @@ import { isBehind, recoverLog } from './recovery.ts';
 export interface RecoveryCheckOptions extends SealingOptions {
   /** UUIDs of tenants that may have a log of which the database knows nothing; those with a head are known anyway. */
   readonly tenants?: () => Promise<readonly string[]>;
+  /** Gives logs that were set back what the archive does not hold either. */
+  readonly sequenceAgain?: () => Promise<unknown>;
 }
 
 const RETRY_MS = 10_000;
@@ -23,11 +25,15 @@ const PARALLEL_PROBES = 16;
  */
 export function createRecoveryCheck(options: RecoveryCheckOptions): () => Promise<void> {
   let checked: string | null = null;
+  let sequenced: string | null = null;
   let retryAtMs = -Infinity;
   return async () => {
     const incarnation = await incarnationOf(options.audit);
     if (incarnation === checked || performance.now() < retryAtMs) return;
-    if (await compareAll(options)) checked = incarnation;
+    const isCompared = await compareAll(options);
+    if (incarnation !== sequenced) await options.sequenceAgain?.();
+    sequenced = incarnation;
+    if (isCompared) checked = incarnation;
     else retryAtMs = performance.now() + RETRY_MS;
   };
 }

@@ -41,6 +41,11 @@ export interface TenantTransaction {
   readonly manager: EntityManager;
   /** Runs one parameterised statement. */
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /**
+   * Sends one statement whose rows nobody needs, behind those that were sent before: it travels with the commit, which
+   * is awaited for it, and where it fails the transaction is rolled back and its work throws.
+   */
+  later(text: string, values?: readonly unknown[]): void;
 }
 
 /** The part of a request that a transaction needs. */
@@ -109,7 +114,9 @@ export async function inTenantAudit<T>(
   const client = await connect(() => scope.databases.auditPool(scope.tenant.cell).connect());
   client.on('error', ignore);
   try {
-    return await inTransaction({ client, scope, length: 'many statements' }, (send) => work({ query: rowsOf(send) }));
+    return await inTransaction({ client, scope, length: 'many statements' }, ({ send }) =>
+      work({ query: rowsOf(send) }),
+    );
   } finally {
     client.removeListener('error', ignore);
     client.release();
@@ -117,6 +124,7 @@ export async function inTenantAudit<T>(
 }
 
 type Send = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult>;
+type Later = TenantTransaction['later'];
 type Length = 'one statement' | 'many statements';
 
 async function overCell<T>(
@@ -128,9 +136,9 @@ async function overCell<T>(
   const runner = scope.databases.tenantSource(scope.tenant.cell).createQueryRunner();
   const client = await connect(async () => (await runner.connect()) as pg.PoolClient);
   try {
-    return await inTransaction({ client, scope, length }, (send) => {
+    return await inTransaction({ client, scope, length }, ({ send, later }) => {
       lend(runner, client, send);
-      return work({ manager: runner.manager, query: rowsOf(send) });
+      return work({ manager: runner.manager, query: rowsOf(send), later });
     });
   } finally {
     if (!runner.isReleased) await runner.release();
@@ -139,10 +147,11 @@ async function overCell<T>(
 
 async function inTransaction<T>(
   { client, scope, length }: { client: pg.PoolClient; scope: TenantScope; length: Length },
-  work: (send: Send) => Promise<T>,
+  work: (statements: { readonly send: Send; readonly later: Later }) => Promise<T>,
 ): Promise<T> {
   let ended: Promise<string> | null = null;
   let running = 0;
+  const unanswered: Promise<unknown>[] = [];
   const end = (how: 'commit' | 'rollback') => (ended ??= endTransaction(client, how));
   const send: Send = async (text, values = []) => {
     // The connection may carry another tenant's transaction by now.
@@ -156,13 +165,22 @@ async function inTransaction<T>(
     running += 1;
     return answer.finally(() => (running -= 1));
   };
+  const later: Later = (text, values) => {
+    sendTogether(client);
+    const answer = send(text, values);
+    answer.catch(ignore);
+    unanswered.push(answer);
+  };
   const opened = openTransaction(client, databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now()));
   const watch = cancelOnAbort(scope.signal, { client, opened, isRunning: () => running > 0 });
   try {
     // The first statement travels with the opening; behind one that failed, PostgreSQL refuses it.
-    const [, result] = await Promise.all([opened, work(send)]);
+    const [, result] = await Promise.all([opened, work({ send, later })]);
     if (ended === null) refuseAborted(scope);
-    if ((await end('commit')) !== 'COMMIT') {
+    const committed = end('commit');
+    // PostgreSQL turns the commit behind one that failed into a rollback.
+    await Promise.all([...unanswered, committed]);
+    if ((await committed) !== 'COMMIT') {
       fail('INTERNAL_SERVER_ERROR', 'the transaction was rolled back by an error that was not rethrown');
     }
     return result;

@@ -22,30 +22,31 @@ export type AuditContext = Pick<RequestContext, 'tenant' | 'clock' | 'databases'
 /**
  * Writes an audit event into the transaction it speaks of: both are committed or neither is. What is personal in it is
  * sealed before it is written anywhere. An event that does not fit its action's schema, or that the log would refuse,
- * fails the transaction with AUDIT_EVENT_REFUSED.
+ * fails the transaction with AUDIT_EVENT_REFUSED. Where the transaction can, the event travels with its commit.
  */
 export async function appendAudit(
-  tx: Pick<TenantTransaction, 'query'>,
+  tx: Pick<TenantTransaction, 'query'> & Partial<Pick<TenantTransaction, 'later'>>,
   ctx: AuditContext,
   note: AuditNote,
 ): Promise<AuditEvent> {
   const plain = auditEvent(ctx, note);
   const { version, personal } = checkAction(note.action, plain);
   const { event, tokens } = await sealPersonal(tx, ctx.databases.personalKeys, { event: plain, personal });
-  await tx.query(INSERT, [
+  const values = [
     uuidOf('tnt', ctx.tenant.tenant),
     uuidOf('aud', event.id),
     note.outcome ?? 'success',
     version,
     eventText(event),
     tokens,
-  ]);
+  ];
+  if (tx.later === undefined) await tx.query(INSERT, values);
+  else tx.later(INSERT, values);
   return event;
 }
 
 /** The tenant is named, for the database checks her against the context either way, and working her out costs more. */
-const INSERT = `insert into outbox (tenant_id, id, outcome, action_version, event, index_tokens)
-  values ($1, $2, $3, $4, $5, $6)`;
+const INSERT = 'select tenon.append_event($1, $2, $3, $4, $5, $6)';
 
 /** Writes an event that speaks of no change, such as a refusal, in a transaction of its own. */
 export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNote): Promise<AuditEvent> {

@@ -25,8 +25,8 @@ export interface LiveFindings {
 }
 
 const POLL_MS = 100;
-/** Two beats of the platform log. */
-const PLATFORM_WAIT_MS = 130_000;
+/** Four beats of the platform log. */
+const PLATFORM_WAIT_MS = 120_000;
 
 /**
  * Lets a worker take what was committed before, then what is written as fast as the machine can while it works; writers,

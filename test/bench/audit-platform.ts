@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
+import type pg from 'pg';
 import { storeSettings } from '#kit/embedded-stores.ts';
 import { readSigningKey } from '#kit/key-files.ts';
 import { idOf, uuidv7, type Id } from '#schema/ids.ts';
@@ -10,6 +10,7 @@ import type { Archive } from '../../compliance/archive/archive.ts';
 import { outboxOf } from '../../compliance/outbox-reader.ts';
 import { createSealer } from '../../compliance/sealer.ts';
 import { createSequencer } from '../../compliance/sequencer.ts';
+import { openAuditPool, openOutboxPool } from '../../compliance/worker-pools.ts';
 import type { BenchmarkOptions } from './benchmark.ts';
 import type { WorkerProgress } from './audit-worker.ts';
 import type { WritingOrder, WritingReport } from './audit-writer.ts';
@@ -50,9 +51,8 @@ export async function openAuditPlatform(
   const writer = await start('audit-writer');
   const [cell] = storeSettings(stores.platform.config)('tenon_worker').cells;
   if (cell === undefined) throw new Error('there is no cell');
-  const pool = new pg.Pool({ connectionString: cell.database, max: 4 });
-  const audit = new pg.Pool({ connectionString: cell.auditDatabase, max: 8 });
-  for (const each of [pool, audit]) each.on('error', () => undefined);
+  const pool = openOutboxPool(cell.database, 4);
+  const audit = openAuditPool(cell.auditDatabase, 8);
   const archive = await openArchive(cell.archive, { clock, credentials: null });
   return {
     stores,

@@ -67,7 +67,7 @@ async function writeEach(tx: Statement, ctx: AuditContext, count: number): Promi
 async function writeTogether(tx: Statement, ctx: AuditContext, count: number): Promise<void> {
   const rows: (readonly unknown[])[] = [];
   const query: Statement['query'] = async (text, values = []) => {
-    if (!text.startsWith('insert into outbox ')) return tx.query(text, values);
+    if (!text.startsWith('select tenon.append_event(')) return tx.query(text, values);
     rows.push(values);
     return [];
   };

@@ -1,14 +1,9 @@
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Id } from '#schema/ids.ts';
 import { filesystemArchive } from '../../compliance/archive/filesystem.ts';
-import { outboxOf } from '../../compliance/outbox-reader.ts';
-import { createSealer } from '../../compliance/sealer.ts';
-import { createSequencer } from '../../compliance/sequencer.ts';
-import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
-import { anEvent } from './an-event.ts';
 import { openTestCell, type TestCell } from './cell.ts';
+import { finish, randomOf, writeSome } from './crash-world.ts';
 import { runUntilCrash } from './crashing-worker.ts';
 import { archivedEntries, epochsOf, expectSound, signedNotes } from './signed-notes.ts';
 import { entriesInDatabase } from './stored-log.ts';
@@ -16,7 +11,7 @@ import { entriesInDatabase } from './stored-log.ts';
 const CRASHES = 220;
 const TENANTS = 3;
 /** More than the operations of a turn of sequencing and of sealing together, so that the latter is reached as often. */
-const MOST_OPERATIONS = 50;
+const MOST_OPERATIONS = 70;
 
 const seed = Number(process.env['CRASH_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
@@ -57,60 +52,9 @@ test(
   },
 );
 
-interface Writing {
-  readonly tenants: readonly Id<'tnt'>[];
-  readonly written: ReadonlyMap<Id<'tnt'>, string[]>;
-  readonly random: (below: number) => number;
-}
-
-async function writeSome(cell: TestCell, { tenants, written, random }: Writing): Promise<void> {
-  for (const tenant of tenants) {
-    const events = Array.from({ length: random(4) }, () => anEvent(tenant));
-    if (events.length === 0) continue;
-    await cell.write(tenant, events);
-    written.get(tenant)?.push(...events.map(({ id }) => id));
-  }
-}
-
 async function openStates(cell: TestCell): Promise<string[]> {
   const { rows } = await cell.superuserOfAudit.query<{ state: string }>(
     `select distinct state from app.segments where state <> 'sealed'`,
   );
   return rows.map(({ state }) => state);
-}
-
-async function finish(
-  cell: TestCell,
-  { archive, clock }: { archive: Awaited<ReturnType<typeof filesystemArchive>>; clock: () => Date },
-): Promise<void> {
-  const sequenceNext = createSequencer({ outbox: outboxOf(cell.tenants), audit: cell.audit, clock, batchSize: 1000 });
-  const sealDue = createSealer({
-    audit: cell.audit,
-    archive,
-    region: 'eu',
-    signer: TEST_SIGNING_KEY,
-    clock,
-    sealIntervalMs: 0,
-    retentionMs: 90 * 86_400_000,
-    log: () => undefined,
-  });
-  await expect
-    .poll(async () => (await sequenceNext(), (await cell.tenants.query('select from outbox')).rowCount))
-    .toBe(0);
-  for (;;) {
-    const { unsealed, failures } = await sealDue();
-    expect(failures).toEqual([]);
-    if (unsealed === 0) return;
-  }
-}
-
-/** Mulberry32: the same numbers for the same seed, on every machine. */
-function randomOf(start: number): (below: number) => number {
-  let state = start;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }

@@ -3,6 +3,8 @@ import pg from 'pg';
 import type { Archive } from '../../compliance/archive/archive.ts';
 import { outboxOf } from '../../compliance/outbox-reader.ts';
 import { createSealer } from '../../compliance/sealer.ts';
+import { createRecoveryCheck } from '../../compliance/sealing/recovery-check.ts';
+import { createReleaseTurn, sequenceAgain } from '../../compliance/sequenced-events.ts';
 import { createSequencer } from '../../compliance/sequencer.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 import type { TestCell } from './cell.ts';
@@ -26,7 +28,7 @@ interface Fuse {
 }
 
 /**
- * Runs a worker of the cell, sequencing and sealing by turns after `write`, until it is cut off. Its connections are
+ * Runs a worker of the cell, recovering, sequencing, sealing and letting go by turns after `write`, until it is cut off. Its connections are
  * destroyed and none of its code runs on, whatever it was about to do.
  */
 export async function runUntilCrash(
@@ -45,21 +47,25 @@ export async function runUntilCrash(
   const tenants = crashingPool(cell.database, { fuse, name: 'outbox', sockets });
   const audit = crashingPool(cell.auditDatabase, { fuse, name: 'audit', sockets });
   const sequenceNext = createSequencer({ outbox: outboxOf(tenants), audit, clock, batchSize: 7 });
-  const sealDue = createSealer({
+  const options = {
     audit,
     archive: crashingArchive(archive, fuse),
     region: 'eu',
     signer: TEST_SIGNING_KEY,
     clock,
-    sealIntervalMs: 0,
     retentionMs: 90 * 86_400_000,
     log: () => undefined,
-  });
+  };
+  const check = createRecoveryCheck({ ...options, sequenceAgain: () => sequenceAgain({ tenants, audit, clock }) });
+  const sealDue = createSealer({ ...options, sealIntervalMs: 0 });
+  const release = createReleaseTurn({ tenants, audit, clock });
   const work = async (): Promise<Crash> => {
     for (;;) {
       await write();
+      await check();
       await sequenceNext();
       await sealDue();
+      await release();
     }
   };
   return Promise.race([work(), fuse.blown]);

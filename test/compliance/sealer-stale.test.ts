@@ -138,7 +138,7 @@ async function rowsOf(count: number): Promise<OutboxRow[]> {
   for (;;) {
     const rows = await outbox.take({ limit: 1000, skipPositions: [], skipTenants: [] });
     if (rows.length < count) continue;
-    await outbox.remove(rows);
+    await sealing.cell.superuserOfTenants.query('delete from app.outbox');
     return rows;
   }
 }

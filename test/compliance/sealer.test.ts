@@ -68,12 +68,20 @@ describe('sealing', () => {
     expect(await sealer({ sealIntervalMs: 3_600_000 })()).toMatchObject({ sealed: 1 });
   });
 
-  test('does not wait for the interval once a segment is full of bytes', { timeout: 60_000 }, async () => {
+  test('does not wait for the interval once a segment is worth its objects', async () => {
     const turn = sealer({ sealIntervalMs: 3_600_000 });
     await turn();
-    const ids = await log(130, { size: 15_000 });
+    const ids = await log(2, { size: 15_000 });
     expect(await turn()).toMatchObject({ sealed: 0 });
-    ids.push(...(await log(30, { size: 15_000 })));
+    ids.push(...(await log(3, { size: 15_000 })));
+    expect(await turn()).toMatchObject({ sealed: 1 });
+    expect(archived()).toEqual(ids);
+  });
+
+  test('ends where a segment is full of bytes', { timeout: 60_000 }, async () => {
+    const turn = sealer({ sealIntervalMs: 3_600_000 });
+    await turn();
+    const ids = await log(160, { size: 15_000 });
     expect(await turn()).toMatchObject({ sealed: 1 });
     const { unsealed_bytes: rest } = await head();
     expect(archived().length).toBeLessThan(160);
@@ -84,7 +92,7 @@ describe('sealing', () => {
     expect(await head()).toMatchObject({ unsealed_bytes: '0' });
   });
 
-  test('does not wait for the interval once a segment is full of entries', { timeout: 60_000 }, async () => {
+  test('ends where a segment is full of entries', { timeout: 60_000 }, async () => {
     const turn = sealer({ sealIntervalMs: 3_600_000 });
     await turn();
     const small = (): AuditEvent => ({
@@ -95,9 +103,7 @@ describe('sealing', () => {
       context: {},
       request_id: null,
     });
-    await logEvents(Array.from({ length: 8_191 }, small));
-    expect(await turn()).toMatchObject({ sealed: 0 });
-    await logEvents([small(), small()]);
+    await logEvents(Array.from({ length: 8_193 }, small));
     expect(await turn()).toMatchObject({ sealed: 1 });
     expect(await head()).toMatchObject({ size: '8193', sealed_size: '8192' });
     expect(archived()).toHaveLength(8_192);

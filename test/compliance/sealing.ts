@@ -31,6 +31,7 @@ export function prepareSealing(): void {
     await sealing.cell.superuserOfAudit.query(
       'truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals, app.log_displaced, app.platform_events',
     );
+    await sealing.cell.superuserOfTenants.query('truncate app.outbox, app.sequenced_events');
     sealing.tenant = await sealing.cell.addTenant();
     sealing.folder = mkdtempSync(join(sealing.cell.archiveFolder, 'case-'));
     sealing.now = new Date('2026-05-01T10:00:00Z');
@@ -71,8 +72,8 @@ export async function logEvents(events: readonly AuditEvent[], of = sealing.tena
   const outbox = outboxOf(sealing.cell.tenants);
   for (let left = events.length; left > 0;) {
     const rows = await outbox.take({ limit: 5000, skipPositions: [], skipTenants: [] });
-    await sequence(sealing.cell.audit, rows, sealing.now);
-    await outbox.remove(rows);
+    const { settled } = await sequence(sealing.cell.audit, rows, sealing.now);
+    await outbox.remove(settled);
     left -= rows.length;
   }
   return events.map(({ id }) => id);

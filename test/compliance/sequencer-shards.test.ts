@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await cell.superuserOfTenants.query('delete from app.outbox');
+  await cell.superuserOfTenants.query('truncate app.outbox, app.sequenced_events');
 });
 
 const clock = () => new Date();

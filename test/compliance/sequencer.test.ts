@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await cell.superuserOfTenants.query('delete from app.outbox');
+  await cell.superuserOfTenants.query('truncate app.outbox, app.sequenced_events');
   tenant = await cell.addTenant();
 });
 
