@@ -2,6 +2,7 @@ import type { Command } from '#kit/command.ts';
 import { readContextKeys } from '#kit/key-files.ts';
 import { ConfigError, readConfig } from '#schema/config.ts';
 import { TenonError } from '#schema/errors.ts';
+import { examineAndSign, ISOLATION_OPTIONS } from './commands-isolation.ts';
 import { examineNode, examineStores, type Examination } from './doctor.ts';
 import { storeSettings } from '#kit/embedded-stores.ts';
 
@@ -9,7 +10,9 @@ import { storeSettings } from '#kit/embedded-stores.ts';
 export const doctor: Command = {
   name: 'doctor',
   about: 'Examines an installation: Node.js, PostgreSQL, roles, catalog, migrations, keys, clocks and archives.',
-  run: async ({ write, json }) => {
+  options: ISOLATION_OPTIONS,
+  run: async ({ write, json }, { options }) => {
+    if (options['isolation'] === 'true') return examineAndSign({ write, json }, options['out']);
     const found: Examination[] = [];
     for await (const examination of examineAll()) {
       found.push(examination);

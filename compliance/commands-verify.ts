@@ -9,7 +9,8 @@ import { verifyTarget, type VerifyOptions } from './verify/verify.ts';
 /** `verify`: needs no platform, no database and no network. */
 export const verifyCommand: Command = {
   name: 'verify',
-  about: 'Checks an archive, an evidence pack, a proof, an export or a certificate of erasure; offline.',
+  about:
+    'Checks an archive, an evidence pack, a proof, an export, a certificate of erasure or a statement of isolation; offline.',
   positionals: ['<folder or file>'],
   options: {
     key: { about: 'Verifier key to trust, name+id+base64', repeatable: true },

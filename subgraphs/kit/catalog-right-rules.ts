@@ -2,8 +2,11 @@ import { at, children, isNoChild, nameOf, ofKind, type CatalogBreach, type Catal
 import type { CatalogRelation, CatalogSnapshot, Privilege } from './catalog-snapshot.ts';
 
 const OWNER = 'tenon_owner';
-/** The roles that programs log in with while the platform runs. */
-const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker']);
+/** What removes an erased person: a role that nobody logs in as, and that owns the functions which do it. */
+const ERASER = 'tenon_eraser';
+const ERASING = /^tenon\.erase_\w+\([^)]*\)$/;
+/** The roles that act while the platform runs. */
+const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker', 'tenon_eraser']);
 const CONTEXT_KEYS = 'tenon.context_keys';
 /** Names and checksums of files, no tenant's data: the worker shows them as evidence of change. */
 const MIGRATIONS_READER = 'tenon.migrations: tenon_worker (SELECT)';
@@ -13,10 +16,23 @@ const CHANGE_COUNTER = [
   'tenon_app (UPDATE)',
   'tenon_worker (SELECT)',
   'tenon_worker (UPDATE)',
+  'tenon_eraser (SELECT)',
+  'tenon_eraser (UPDATE)',
 ].map((right) => `tenon.change_counter: ${right}`);
-const OPEN_OUTSIDE_APP: ReadonlySet<string> = new Set([MIGRATIONS_READER, ...CHANGE_COUNTER]);
+/** The worker takes, ends and unlocks what waits in the queue; nobody else reaches it but by tenon.add_job(). */
+const JOB_QUEUE = Object.entries({
+  migrations: ['SELECT'],
+  _private_jobs: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  _private_job_queues: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'],
+  _private_tasks: ['SELECT', 'INSERT'],
+  _private_known_crontabs: ['SELECT', 'INSERT', 'UPDATE'],
+}).flatMap(([table, rights]) => rights.map((right) => `graphile_worker.${table}: tenon_worker (${right})`));
+const OPEN_OUTSIDE_APP: ReadonlySet<string> = new Set([MIGRATIONS_READER, ...CHANGE_COUNTER, ...JOB_QUEUE]);
 /** TRUNCATE ignores row security; the others touch rows or locks of all tenants, or let a table run foreign code. */
 const DANGEROUS_ON_TABLES: ReadonlySet<string> = new Set(['TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']);
+/** A role (`*` is every one) and a setting that decides who asks, what a name means, or whether keys are checked. */
+const LOOSE_SETTING = /^\S+ (?:app\.|row_security|search_path|session_replication_role|role=|session_authorization)/;
+const SEARCH_PATH = '* search_path=app, pg_catalog';
 /** The schemas of the platform. */
 const SCHEMAS: ReadonlySet<string> = new Set(['app', 'tenon']);
 
@@ -49,7 +65,7 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
   {
     name: 'outside-app',
     requirement:
-      'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations, and both count changes.',
+      'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations and works off the job queue, and who changes what is announced counts it.',
     breaches: (catalog) =>
       catalog.relations
         .filter(
@@ -92,6 +108,26 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
       ),
   },
   {
+    name: 'function-privileges',
+    requirement: 'PUBLIC may call no function of the platform, and nobody may hand the right on.',
+    breaches: ({ functions }) =>
+      functions
+        .filter(({ schema }) => SCHEMAS.has(schema))
+        .flatMap((called) =>
+          called.privileges
+            .filter(({ grantee, grantable }) => grantee === 'PUBLIC' || (grantable && grantee !== OWNER))
+            .map((right) => ({ object: nameOf(called), sentence: `${nameOf(called)} gives ${describe(right)}.` })),
+        ),
+  },
+  {
+    name: 'settings',
+    requirement: 'No database or role brings a tenant context, another search path or looser checks into a session.',
+    breaches: ({ database }) =>
+      database.settings
+        .filter((setting) => LOOSE_SETTING.test(setting) && setting !== SEARCH_PATH)
+        .map((setting) => ({ object: setting, sentence: `Every session begins with ${setting}.` })),
+  },
+  {
     name: 'roles',
     requirement: 'The owner and the roles of programs are bound by row-level security and make no roles or databases.',
     breaches: ({ roles }) =>
@@ -101,30 +137,38 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
         ...roleBreach(role.createRole, role.name, 'may make roles.'),
         ...roleBreach(role.createDatabase, role.name, 'may make databases, copies of this one among them.'),
         ...roleBreach(role.replication, role.name, 'may replicate the rows of all tenants.'),
+        ...roleBreach(role.name === ERASER && role.login, role.name, 'may log in.'),
       ]),
   },
   {
     name: 'memberships',
-    requirement: 'No role of the platform is a member of another role, so that SET ROLE leads nowhere.',
+    requirement:
+      'No role of the platform is a member of another role, so that SET ROLE leads nowhere; the owner hands functions to tenon_eraser.',
     breaches: ({ roles }) =>
       roles.flatMap(({ name, memberOf }) =>
-        memberOf.map((group) => ({ object: name, sentence: `${name} is a member of ${group}.` })),
+        memberOf
+          .filter((group) => name !== OWNER || group !== ERASER)
+          .map((group) => ({ object: name, sentence: `${name} is a member of ${group}.` })),
       ),
   },
   {
     name: 'possessions',
-    requirement: 'The roles of programs own nothing: an owner changes the rules of what is hers.',
+    requirement:
+      'The roles of programs own nothing, for an owner changes the rules of what is hers; tenon_eraser owns what erases.',
     breaches: ({ roles }) =>
       roles.flatMap(({ name, owns }) =>
-        (owns ?? []).map((thing) => ({ object: name, sentence: `${name} owns the ${thing}.` })),
+        (owns ?? [])
+          .filter((thing) => name !== ERASER || !ERASING.test(thing.replace(/^function /, '')))
+          .map((thing) => ({ object: name, sentence: `${name} owns the ${thing}.` })),
       ),
   },
   {
     name: 'owners',
-    requirement: 'Every schema, table, view and function of the platform belongs to tenon_owner.',
+    requirement:
+      'Every schema, table, view and function of the platform belongs to tenon_owner, but for those that erase a person.',
     breaches: (catalog) =>
       ownedThings(catalog)
-        .filter(({ owner }) => owner !== OWNER)
+        .filter(({ object, owner }) => owner !== OWNER && !(owner === ERASER && ERASING.test(object)))
         .map(({ object, owner }) => ({ object, sentence: `${object} belongs to ${owner}.` })),
   },
 ];

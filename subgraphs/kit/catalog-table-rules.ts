@@ -8,6 +8,7 @@ import type { CatalogConstraint, CatalogPolicy, CatalogRelation, CatalogSnapshot
  */
 export const WORKER_TABLES: readonly string[] = [
   'outbox',
+  'sequenced_events',
   'log_heads',
   'log_entries',
   'log_tiles',
@@ -19,6 +20,7 @@ export const WORKER_TABLES: readonly string[] = [
   'evidence_packs',
   'evidence_chunks',
   'log_index_tokens',
+  'log_token_gaps',
   'erasures',
   'platform_events',
   'platform_log',
@@ -32,6 +34,7 @@ export const WORKER_TABLES: readonly string[] = [
   'mutation_hours',
   'mutation_totals',
   'missing_events',
+  'log_alarms',
   'mutation_notes',
   'security_event_receivers',
   'security_event_deliveries',
@@ -39,6 +42,7 @@ export const WORKER_TABLES: readonly string[] = [
   'archive_retention',
   'archive_objects',
   'archive_scans',
+  'jobs',
 ];
 
 /** Tables that the worker reads for all tenants in one statement, to do what they decide, and changes for none. */
@@ -60,14 +64,24 @@ export const WORKER_TENANT_TABLES: readonly string[] = [
   'sign_in_attempts',
   'tenant_keys',
   'subject_keys',
-  'users',
-  'document_shares',
-  'usage_events',
   'revocations',
+  'tenants',
+  'tenant_contracts',
+  'tenant_notices',
 ];
 
-/** It reads the keys that the application must not see; what it returns is the tenant that a signature names. */
-const SECURITY_DEFINERS: ReadonlySet<string> = new Set(['tenon.tenant_id()']);
+/**
+ * The first reads the keys that the application must not see; what it returns is the tenant that a signature names. The
+ * second writes into the job queue, where programs may not: a row of the tenant that the first names, and nothing else.
+ */
+const SECURITY_DEFINERS: ReadonlySet<string> = new Set([
+  'tenon.tenant_id()',
+  'tenon.add_job(job uuid, kind text, token text)',
+]);
+/** The queue's own tables hold who, which and a token; the worker takes from them for all tenants, others never. */
+const QUEUE_POLICY = { schema: 'graphile_worker', name: 'worker_access', roles: 'tenon_worker' };
+/** What removes an erased person runs with the rights of this role, as whom nobody logs in. */
+const ERASER = 'tenon_eraser';
 /** In a scalar subselect, which PostgreSQL runs once a statement instead of once a row. */
 const WALL = '(tenant_id = ( SELECT tenon.tenant_id() AS tenant_id))';
 
@@ -138,11 +152,11 @@ export const TABLE_RULES: readonly CatalogRule[] = [
   },
   {
     name: 'permissive-policies',
-    requirement: 'No table has a permissive policy beside tenant_access.',
+    requirement: 'No table has a permissive policy beside tenant_access, and worker_access in the job queue.',
     breaches: (catalog) =>
       catalog.relations.flatMap((table) =>
         table.policies
-          .filter(({ permissive, name }) => permissive && name !== 'tenant_access')
+          .filter((policy) => policy.permissive && policy.name !== 'tenant_access' && !isQueuePolicy(table, policy))
           .map(({ name }) => at(table, `has the permissive policy ${name}, which opens rows beside tenant_access.`)),
       ),
   },
@@ -182,11 +196,17 @@ export const TABLE_RULES: readonly CatalogRule[] = [
   },
   {
     name: 'security-definers',
-    requirement: 'The only function with rights beyond those of its caller is tenon.tenant_id().',
+    requirement:
+      'The only functions with rights beyond those of their callers are tenon.tenant_id(), tenon.add_job() and those that erase a person.',
     breaches: (catalog) =>
       definers(catalog)
-        .filter(({ object }) => !SECURITY_DEFINERS.has(object))
+        .filter((definer) => !isKnownDefiner(definer.object))
         .map(({ object }) => ({ object, sentence: `${object} runs with the rights of its owner.` })),
+  },
+  {
+    name: 'erasers',
+    requirement: 'Every function that erases a person belongs to tenon_eraser and is called by tenon_worker alone.',
+    breaches: (catalog) => definers(catalog).filter(isEraser).flatMap(eraserBreaches),
   },
   {
     name: 'definer-search-path',
@@ -226,7 +246,7 @@ function isOpenToWorker(name: string): boolean {
 }
 
 function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
-  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_owner' : 'PUBLIC';
+  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_eraser,tenon_owner' : 'PUBLIC';
   const { name, permissive, command, using, check } = policy;
   const shape = name === 'tenant_isolation' && !permissive && command === 'ALL';
   return shape && policy.roles.join() === roles && using === WALL && check === WALL;
@@ -235,6 +255,10 @@ function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
 function isWorkerWall({ name, permissive, command, roles, using, check }: CatalogPolicy): boolean {
   const shape = name === 'worker_isolation' && !permissive && command === 'ALL' && roles.join() === 'tenon_worker';
   return shape && using === WORKER_WALL && check === WORKER_WALL;
+}
+
+function isQueuePolicy({ schema }: CatalogRelation, { name, roles }: CatalogPolicy): boolean {
+  return schema === QUEUE_POLICY.schema && name === QUEUE_POLICY.name && roles.join() === QUEUE_POLICY.roles;
 }
 
 function isChangedByWorker({ privileges, columns }: CatalogRelation): boolean {
@@ -256,10 +280,38 @@ function openTables(catalog: CatalogSnapshot): CatalogRelation[] {
   return tenantTables(catalog).filter(isNoChild);
 }
 
-function definers(catalog: CatalogSnapshot): { object: string; settings: readonly string[] }[] {
+interface Definer {
+  readonly object: string;
+  readonly owner: string;
+  readonly settings: readonly string[];
+  readonly callers: readonly string[];
+}
+
+function definers(catalog: CatalogSnapshot): Definer[] {
   return catalog.functions
     .filter(({ securityDefiner }) => securityDefiner)
-    .map(({ schema, name, settings }) => ({ object: `${schema}.${name}`, settings }));
+    .map(({ schema, name, owner, settings, privileges }) => ({
+      object: `${schema}.${name}`,
+      owner,
+      settings,
+      callers: privileges.map(({ grantee }) => grantee),
+    }));
+}
+
+function eraserBreaches({ object, owner, callers }: Definer): CatalogBreach[] {
+  const strangers = callers.filter((caller) => caller !== owner && caller !== 'tenon_worker');
+  const breaches = strangers.map((caller) => ({ object, sentence: `${object} can be called by ${caller}.` }));
+  if (owner !== ERASER) breaches.push({ object, sentence: `${object} runs with the rights of ${owner}.` });
+  return breaches;
+}
+
+/** Whether a function, as `schema.name(arguments)`, is one of those that run with rights beyond their caller's. */
+export function isKnownDefiner(object: string): boolean {
+  return SECURITY_DEFINERS.has(object) || isEraser({ object });
+}
+
+function isEraser({ object }: Pick<Definer, 'object'>): boolean {
+  return /^tenon\.erase_\w+\(person uuid\)$/.test(object);
 }
 
 function isWalled(table: CatalogRelation): boolean {

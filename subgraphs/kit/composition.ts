@@ -2,6 +2,7 @@ import { composeServices } from '@theguild/federation-composition';
 import { Kind, parse, type ObjectTypeDefinitionNode, type ObjectTypeExtensionNode } from 'graphql';
 import { findAction } from '#schema/audit-actions/index.ts';
 import { auditActionOf } from './audit-actions.ts';
+import { rightFaults } from './composition-rights.ts';
 import type { Subgraph } from './define-subgraph.ts';
 
 /** A fault that keeps the subgraphs from being one graph, or one that keeps the platform's promises. */
@@ -28,24 +29,13 @@ export function compose(subgraphs: readonly Subgraph[]): string {
 
 type FieldOwner = ObjectTypeDefinitionNode | ObjectTypeExtensionNode;
 
-/** Fields that whoever is in may ask for, whatever her rights: who she is, the way out, and her own ways of signing in. */
-const OPEN_FIELDS: ReadonlySet<string> = new Set([
-  'Query.viewer',
-  'Mutation.signOut',
-  'Mutation.addPasskey',
-  'Mutation.enrolTotp',
-  'Mutation.confirmTotp',
-  'Mutation.renameFactor',
-  'Mutation.removeFactor',
-  'Mutation.renewRecoveryCodes',
-]);
-
 /**
  * The promises that no federation rule knows: each entrance asks for a right, each change is audited by an action of the
  * catalogue, and each personal field can be handed out.
  */
 function promiseFaults(subgraph: Subgraph): string[] {
-  const types = parse(subgraph.sdl).definitions.filter(
+  const document = parse(subgraph.sdl);
+  const types = document.definitions.filter(
     (node): node is FieldOwner => node.kind === Kind.OBJECT_TYPE_DEFINITION || node.kind === Kind.OBJECT_TYPE_EXTENSION,
   );
   const fields = types.flatMap((type) => (type.fields ?? []).map((field) => ({ type: type.name.value, field })));
@@ -61,13 +51,7 @@ function promiseFaults(subgraph: Subgraph): string[] {
         `${subgraph.name}: ${field.name.value} is audited as ${action}, which is not in schema/audit-actions`,
       );
   }
-  const guarded = new Set(marked('permission').map(({ field }) => field));
-  for (const { type, field } of fields) {
-    const path = `${type}.${field.name.value}`;
-    const isEntrance = type === 'Query' || type === 'Mutation';
-    if (isEntrance && !guarded.has(field) && !OPEN_FIELDS.has(path))
-      faults.push(`${subgraph.name}: ${path} has no @permission(scope), and is not open to all`);
-  }
+  faults.push(...rightFaults(subgraph.name, document));
   if (marked('personalData').length > 0 && subgraph.personalData === undefined) {
     faults.push(`${subgraph.name}: fields are marked @personalData, but the subgraph has no personal-data handler`);
   }

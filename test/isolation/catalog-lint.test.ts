@@ -146,12 +146,34 @@ const MUTATIONS: readonly Mutation[] = [
     rule: 'security-definers',
     object: 'app.people()',
     sql: OWNED(`create function app.people() returns bigint language sql stable security definer set search_path = pg_catalog
-      as 'select count(*) from app.users'`),
+      as 'select count(*) from app.users'; revoke all on function app.people() from public`),
   },
   {
     rule: 'security-definers',
     object: 'tenon.protect(IN target regclass)',
     sql: 'alter procedure tenon.protect(regclass) security definer',
+  },
+  {
+    rule: 'security-definers',
+    object: 'tenon.erase_everybody()',
+    sql: OWNED(`create function tenon.erase_everybody() returns void language sql security definer
+      set search_path = pg_catalog, pg_temp as 'delete from app.users'; revoke all on function tenon.erase_everybody() from public`),
+  },
+  {
+    rule: 'erasers',
+    object: 'tenon.erase_user(person uuid)',
+    sql: 'grant execute on function tenon.erase_user(uuid) to tenon_app',
+  },
+  {
+    rule: 'erasers',
+    object: 'tenon.erase_user(person uuid)',
+    sql: 'alter function tenon.erase_user(uuid) owner to tenon_owner',
+  },
+  { rule: 'worker-rights', object: 'app.users', sql: 'grant delete on app.users to tenon_worker' },
+  {
+    rule: 'possessions',
+    object: 'tenon_eraser',
+    sql: 'alter type tenon.security_event owner to tenon_eraser',
   },
   {
     rule: 'definer-search-path',
@@ -193,13 +215,35 @@ const MUTATIONS: readonly Mutation[] = [
   },
   { rule: 'schema-privileges', object: 'app', sql: 'grant create on schema app to tenon_app' },
   { rule: 'schema-privileges', object: 'public', sql: 'grant create on schema public to public' },
+  {
+    rule: 'function-privileges',
+    object: 'app.people()',
+    sql: OWNED(`create function app.people() returns bigint language sql stable as 'select count(*) from app.users'`),
+  },
+  {
+    rule: 'function-privileges',
+    object: 'tenon.tenant_id()',
+    sql: 'set local role tenon_owner; grant execute on function tenon.tenant_id() to public; reset role',
+  },
+  {
+    rule: 'settings',
+    object: 'tenon_app app.tenant=somebody',
+    sql: `alter role tenon_app set app.tenant = 'somebody'`,
+  },
+  {
+    rule: 'settings',
+    object: '* search_path=public, app',
+    sql: `do $$ begin execute format('alter database %I set search_path = public, app', current_database()); end $$`,
+  },
   { rule: 'roles', object: 'tenon_app', sql: 'alter role tenon_app superuser' },
   { rule: 'roles', object: 'tenon_worker', sql: 'alter role tenon_worker bypassrls' },
   { rule: 'roles', object: 'tenon_owner', sql: 'alter role tenon_owner bypassrls' },
   { rule: 'roles', object: 'tenon_app', sql: 'alter role tenon_app createrole' },
   { rule: 'roles', object: 'tenon_app', sql: 'alter role tenon_app createdb' },
   { rule: 'roles', object: 'tenon_worker', sql: 'alter role tenon_worker replication' },
+  { rule: 'roles', object: 'tenon_eraser', sql: 'alter role tenon_eraser login' },
   { rule: 'memberships', object: 'tenon_app', sql: 'grant tenon_owner to tenon_app' },
+  { rule: 'memberships', object: 'tenon_worker', sql: 'grant tenon_eraser to tenon_worker' },
   { rule: 'memberships', object: 'tenon_worker', sql: 'grant pg_read_all_data to tenon_worker' },
   { rule: 'possessions', object: 'tenon_app', sql: 'set local role tenon_app; select lo_create(0); reset role' },
   {

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { snapshotCatalog, type CatalogRelation } from '#kit/catalog-snapshot.ts';
+import type { CatalogRelation } from '#kit/catalog-snapshot.ts';
 import { WORKER_READ_TABLES, WORKER_TABLES } from '#kit/catalog-table-rules.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { databaseToken } from '#schema/tenant-context.ts';
 import { EVENTS_OF } from '../../subgraphs/identity/security-events/event-types.ts';
 import { CONTEXT_KEYS, makeStores, type TestStores } from '../support/databases.ts';
-import { anyWorld, load, tablesInOrder, type World } from './generated-rows.ts';
+import { bareStore, closeBareStores } from './bare-store.ts';
+import { anyWorld, load, type World } from './generated-rows.ts';
 import { refusal } from './two-tenants.ts';
 
 const A = mintId('tnt');
@@ -15,33 +16,12 @@ const B = uuidOf('tnt', mintId('tnt'));
 const TOKEN = databaseToken(A, CONTEXT_KEYS, Date.now());
 
 let stores: TestStores;
-const open: pg.Client[] = [];
 
 beforeAll(async () => {
   stores = await makeStores();
 });
 
-afterAll(() => Promise.all(open.map((client) => client.end())));
-
-/**
- * A copy in which row security alone stands between tenants: value checks are dropped, so that any value will do, and
- * the application may do everything with every table.
- */
-async function withoutOtherBarriers(
-  store: 'eu-1' | 'eu-1 audit',
-): Promise<{ client: pg.Client; tables: CatalogRelation[] }> {
-  const client = new pg.Client({ connectionString: stores.url(store) });
-  open.push(client);
-  await client.connect();
-  const tables = tablesInOrder(await snapshotCatalog(client));
-  for (const { name, constraints } of tables) {
-    for (const check of constraints.filter(({ kind }) => kind === 'check')) {
-      await client.query(`alter table app.${name} drop constraint ${pg.escapeIdentifier(check.name)}`);
-    }
-  }
-  await client.query('grant select, insert, update, delete on all tables in schema app to tenon_app');
-  return { client, tables };
-}
+afterAll(closeBareStores);
 
 async function become(client: pg.Client, role: string, token: string): Promise<void> {
   await client.query(`reset role; set local role ${role}`);
@@ -129,7 +109,7 @@ function overheard(world: World): World {
 
 describe('for any rows of any table, tenants with the very same keys', () => {
   it.each(['eu-1', 'eu-1 audit'] as const)('do not see, change or delete a row of each other (%s)', async (store) => {
-    const { client, tables } = await withoutOtherBarriers(store);
+    const { client, tables } = await bareStore(stores, store);
     expect(tables.length).toBeGreaterThan(5);
     await fc.assert(
       fc.asyncProperty(anyWorld(tables).map(overheard), async (world: World) => {
