@@ -23,10 +23,39 @@ export async function raiseAlarm(audit: pg.Pool, { tenantId, sentence, now }: Al
   );
 }
 
-/** Returns how many logs show an alarm. */
+/**
+ * What is looked after beside sequencing and sealing: whether every mutation has its event, whether the archive holds every
+ * object as it was put, and whether a log has become shorter than the platform log has recorded.
+ */
+export type AlarmKind = 'completeness' | 'archive' | 'shrunk';
+
+/** Shows an alarm of its own kind at a log; while one of the kind stands, its date is kept. */
+export async function raiseAlarmOf(
+  audit: pg.Pool | pg.ClientBase,
+  kind: AlarmKind,
+  { tenantId, sentence, now }: Alarm,
+): Promise<void> {
+  await audit.query(
+    `insert into log_alarms (tenant_id, kind, sentence, since) values ($1, $2, $3, $4)
+     on conflict (tenant_id, kind) do update set sentence = excluded.sentence`,
+    [tenantId, kind, sentence, now],
+  );
+}
+
+/** Ends every alarm of a kind but those of these tenants (UUIDs). */
+export async function keepAlarmsOf(
+  audit: pg.Pool | pg.ClientBase,
+  kind: AlarmKind,
+  tenantIds: readonly string[],
+): Promise<void> {
+  await audit.query('delete from log_alarms where kind = $1 and tenant_id <> all ($2::uuid[])', [kind, tenantIds]);
+}
+
+/** Returns how many logs show an alarm, the platform's among them. */
 export async function countAlarms(audit: pg.Pool | pg.ClientBase): Promise<number> {
   const { rows } = await audit.query<{ count: string }>(
-    'select count(*) as count from log_heads where alarm is not null',
+    `select count(*) as count from (select tenant_id from log_heads where alarm is not null
+       union select tenant_id from log_alarms) as alarmed`,
   );
   return Number(rows[0]?.count ?? 0);
 }

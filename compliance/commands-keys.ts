@@ -1,4 +1,4 @@
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import pg from 'pg';
 import { UsageError, type Command, type CommandSurroundings } from '#kit/command.ts';
@@ -14,9 +14,11 @@ import {
 } from '#kit/key-files.ts';
 import { readSigningKeys, rotateSigningKey } from '#kit/signing-keys.ts';
 import { errnoOf } from '#kit/postgres-binaries.ts';
-import { ConfigError, readConfig, type Config } from '#schema/config.ts';
+import { readConfig, type Config } from '#schema/config.ts';
 import { fail } from '#schema/errors.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
+import { rotateData } from './data-key-rotation.ts';
+import { replaceFile, requireFile } from './key-file.ts';
 
 const init: Command = {
   name: 'keys init',
@@ -74,10 +76,19 @@ const rotate: Command = {
         'Exchanges the key of checkpoints and evidence; a statement signed by both keys leads from one to the other',
       flag: true,
     },
+    data: {
+      about:
+        'Exchanges the key that wraps the keys of tenants, for personal values, and wraps them anew (as tenon_worker); run again it goes on',
+      flag: true,
+    },
+    forget: { about: 'With --data: takes keys out of the file that no tenant needs any more', flag: true },
   },
   run: async ({ write, json }, { options }) => {
     const config = readConfig();
     if (options['signing'] !== undefined) return rotateSigning(config, { write, json });
+    if (options['data'] !== undefined)
+      return rotateData(config, { write, json, isForgetting: options['forget'] !== undefined });
+    if (options['forget'] !== undefined) throw new UsageError('--forget goes with --data');
     const databases = databasesOf(storeSettings(config)('tenon_owner')).filter(({ kind }) => kind !== 'directory');
     const file = contextKeyFile(config);
     requireFile(file);
@@ -125,31 +136,10 @@ function contextKeyFile({ contextKeyFile: file, home }: Config): string {
   return file ?? join(home, 'context-keys.json');
 }
 
-/** Reading alone would make new keys in embedded mode. */
-function requireFile(file: string): void {
-  if (!existsSync(file))
-    throw new ConfigError(`there is no key file ${file}; the first start of the platform makes it, or keys init does`);
-}
-
 function readKeyFile(file: string): { readonly keys: readonly unknown[] } {
   const text = readFileSync(file, 'utf8');
   parseContextKeys(text);
   return JSON.parse(text) as { keys: unknown[] };
-}
-
-/** The new file is complete before the work begins and takes the old one's place after it; both or neither remain. */
-async function replaceFile(file: string, text: string, work: () => Promise<void>): Promise<void> {
-  const { uid, gid } = statSync(file);
-  const staging = `${file}.new`;
-  try {
-    writeFileSync(staging, text, { mode: 0o600 });
-    // Where root rotates the keys of a service, the service must be able to read them.
-    if (process.getuid?.() === 0) chownSync(staging, uid, gid);
-    await work();
-    renameSync(staging, file);
-  } finally {
-    rmSync(staging, { force: true });
-  }
 }
 
 async function install({ name, url }: StoreDatabase, keys: ContextKeys): Promise<void> {

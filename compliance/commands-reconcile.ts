@@ -4,11 +4,12 @@ import { storeSettings } from '#kit/embedded-stores.ts';
 import { readConfig } from '#schema/config.ts';
 import { uuidOrNull } from '#schema/ids.ts';
 import { alone } from './alone.ts';
-import { reconcile } from './platform/reconcile-turn.ts';
+import { acknowledge, reconcile } from './platform/reconcile-turn.ts';
 import { readReconciliation, type CellReconciliation } from './platform/reconcile-report.ts';
 
 const HOUR = /^\d{4}-\d\d-\d\dT\d\d(?::00(?::00(?:\.000)?)?)?Z?$/;
 const HOUR_MS = 3_600_000;
+const MAX_REASON_LENGTH = 500;
 const clock = () => new Date();
 
 /** `reconcile`: holds the mutations that gateways let through against the audit events of the logs. */
@@ -20,10 +21,14 @@ export const reconcileCommand: Command = {
     tenant: { about: 'One tenant alone (tnt_...)' },
     hour: { about: 'One hour alone, in UTC, such as 2026-11-23T07' },
     now: { about: 'Takes in the hour that has not ended yet', flag: true },
+    acknowledge: { about: 'The id of a request whose missing events are explained; their alarm ends' },
+    reason: { about: 'Why they are missing; it stands in the platform log for good and names nobody' },
   },
   run: async ({ write, json }, { options }) => {
     const choice = { tenantId: tenantOf(options['tenant']), hour: hourOf(options['hour']) };
+    const explained = explanationOf(options);
     const reports: CellReconciliation[] = [];
+    let acknowledged = 0;
     for (const { name, database, auditDatabase } of storeSettings(readConfig())('tenon_worker').cells) {
       const [tenants, audit] = [openPool(database), openPool(auditDatabase)];
       try {
@@ -31,11 +36,15 @@ export const reconcileCommand: Command = {
         const scope = options['now'] === 'true' ? { before: clock() } : {};
         // A worker that reconciles at this moment does the same.
         await alone(audit, 'reconciling', () => reconcile({ tenants, audit, cell: name, clock, ...lines }, scope));
+        if (explained !== null)
+          acknowledged += await acknowledge(audit, { ...explained, tenantId: choice.tenantId, now: clock() });
         reports.push(await readReconciliation({ tenants, audit, cell: name }, choice));
       } finally {
         await Promise.all([tenants.end(), audit.end()]);
       }
     }
+    if (explained !== null && acknowledged === 0)
+      throw new UsageError(`--acknowledge names no request with a missing event: ${explained.requestId}`);
     if (json) write(JSON.stringify({ cells: reports }, null, 2));
     else for (const line of linesOf(reports)) write(line);
     if (reports.some(({ missing }) => missing.length > 0)) return 1;
@@ -44,17 +53,32 @@ export const reconcileCommand: Command = {
 };
 
 function linesOf(reports: readonly CellReconciliation[]): string[] {
-  return reports.flatMap(({ cell, hours, missing, waiting, reconciledUntil }) => [
+  return reports.flatMap(({ cell, hours, missing, acknowledged, waiting, reconciledUntil }) => [
     `${cell}: reconciled until ${reconciledUntil ?? 'never'}${waiting > 0 ? `, ${waiting} mutations wait` : ''}`,
     ...hours.map(({ tenant, hour, mutations, events }) => {
-      const verdict = mutations === events ? 'ok  ' : 'FAIL';
+      const isExplained = !missing.some((each) => each.tenant === tenant && each.hour === hour);
+      const verdict = mutations === events ? 'ok  ' : isExplained ? 'told' : 'FAIL';
       return `${verdict} ${hour} ${tenant}  ${mutations} mutations, ${events} with their event`;
     }),
     ...missing.map(
       ({ tenant, hour, action, requestId, mutations, events }) =>
         `FAIL ${hour} ${tenant}  ${action} of request ${requestId}: ${mutations - events} of ${mutations} without an event`,
     ),
+    ...acknowledged.map(
+      ({ tenant, hour, action, requestId, mutations, events, reason }) =>
+        `told ${hour} ${tenant}  ${action} of request ${requestId}: ${mutations - events} of ${mutations} without an event: ${reason}`,
+    ),
   ]);
+}
+
+function explanationOf({
+  acknowledge: requestId,
+  reason,
+}: Readonly<Record<string, string | undefined>>): { readonly requestId: string; readonly reason: string } | null {
+  if (requestId === undefined && reason === undefined) return null;
+  if (requestId === undefined || reason === undefined || reason.trim() === '' || reason.length > MAX_REASON_LENGTH)
+    throw new UsageError(`--acknowledge and --reason go together; a reason has up to ${MAX_REASON_LENGTH} characters`);
+  return { requestId, reason };
 }
 
 function tenantOf(text: string | undefined): string | null {

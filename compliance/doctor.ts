@@ -9,9 +9,9 @@ import type { Config } from '#schema/config.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { databaseToken, type ContextKeys } from '#schema/tenant-context.ts';
-import { countAlarms } from './alarm.ts';
 import { selfTestArchive } from './archive-self-test.ts';
 import { archiveCredentials, openArchive } from './archive/open.ts';
+import { LOG_EXAMINATIONS, type Finding, type LogLook } from './doctor-logs.ts';
 
 /** One thing that was looked at. */
 export interface Examination {
@@ -72,8 +72,6 @@ export async function* examineStores(patient: Patient): AsyncGenerator<Examinati
 function cellsFor(settingsFor: SettingsFor, role: DatabaseRole): readonly CellSettings[] {
   return settingsFor(role).cells;
 }
-
-type Finding = Pick<Examination, 'status' | 'sentence'>;
 
 async function* examineDatabase(
   { config, clock }: Patient,
@@ -186,7 +184,10 @@ async function contextKeysOf(client: pg.Client, { keys, clock }: Patient): Promi
 }
 
 async function* examineCell({ config, clock }: Patient, cell: CellSettings): AsyncGenerator<Examination> {
-  yield await examined('alarms', `${cell.name} audit`, () => withClient(cell.auditDatabase, alarmsOf));
+  for (const { check, look } of LOG_EXAMINATIONS)
+    yield await examined(check, `${cell.name} audit`, () =>
+      withClient(cell.auditDatabase, (client) => seen(client, look, clock)),
+    );
   yield await examined('archive', cell.name, async () => {
     const archive = await openArchive(cell.archive, { clock, credentials: archiveCredentials(config) });
     const promises = await selfTestArchive(archive, clock);
@@ -197,13 +198,11 @@ async function* examineCell({ config, clock }: Patient, cell: CellSettings): Asy
   });
 }
 
-async function alarmsOf(client: pg.Client): Promise<Finding> {
+async function seen(client: pg.Client, look: LogLook, clock: () => Date): Promise<Finding> {
   const { rows } = await client.query<{ role: string }>('select current_user as role');
   if (rows[0]?.role !== 'tenon_worker')
     return { status: 'skip', sentence: 'only tenon_worker sees the logs of all tenants' };
-  const alarms = await countAlarms(client);
-  if (alarms === 0) return { status: 'ok', sentence: 'no log shows an alarm' };
-  return { status: 'fail', sentence: `${alarms} logs show an alarm; auditLog { alarm } of the tenant says which` };
+  return look(client, clock());
 }
 
 async function examined(check: string, subject: string, work: () => Promise<Finding>): Promise<Examination> {

@@ -8,17 +8,20 @@ import {
 import type { TenantContext } from '#schema/tenant-context.ts';
 import { uuidv7, type Id } from '#schema/ids.ts';
 import { LOST_MUTATIONS } from '#schema/mutation-note.ts';
+import type { MutationJournal, OwnedNote } from './mutation-journal.ts';
 
 /** What an operation's mutation fields are audited as: the action by the name under which the answer holds the field. */
 export type AuditedFields = ReadonlyMap<string, string>;
 
-/** A mutation that was let through and answered with its payload; the log has to hold an event of it. */
+/** A mutation that was let through; where it answered with its payload, the log has to hold an event of it. */
 export interface MutationNote {
   /** UUIDv7, so that the note is the same row however often it is written. */
   readonly id: string;
   readonly requestId: string;
   readonly action: string;
   readonly at: Date;
+  /** False of a gateway that ended while the mutation was under way: nobody knows whether it was done. */
+  readonly isAnswered: boolean;
 }
 
 /** Notes of one tenant that are on their way to her cell. */
@@ -29,12 +32,14 @@ export interface TenantNotes {
 
 /** Notes until they are stored. */
 export interface MutationCounter {
-  /** Notes each of these fields that the answer holds; `data` is null where the answer holds nothing at all. */
-  add(
+  /**
+   * Notes that these fields are about to be asked for. What it returns is called with the answer, once, and notes each
+   * field that the answer holds; `data` is null where the answer holds nothing at all.
+   */
+  begin(
     served: { readonly tenant: TenantContext; readonly clock: () => Date },
     fields: AuditedFields,
-    data: Readonly<Record<string, unknown>> | null,
-  ): void;
+  ): (data: Readonly<Record<string, unknown>> | null) => void;
   /** Hands out everything that waits for a cell, by tenant. */
   take(cell: string): TenantNotes[];
   /** Takes back what could not be stored. */
@@ -42,6 +47,8 @@ export interface MutationCounter {
   /** The cells for which something waits. */
   cells(): string[];
   readonly waiting: number;
+  /** What is under way and what waits, for a journal that begins anew. */
+  held(): { readonly underWay: readonly OwnedNote[]; readonly waiting: readonly OwnedNote[] };
 }
 
 /** About 200 bytes each. Beyond, a tenant's mutations are only counted, and their number is stored as one note. */
@@ -71,9 +78,18 @@ export function auditedFieldsOf(
   return fields;
 }
 
-/** Returns a counter that has noted nothing yet; `most` bounds the notes that it holds. */
-export function newMutationCounter({ most = MOST_NOTES }: { readonly most?: number } = {}): MutationCounter {
+/** What a counter is made over. */
+export interface CounterOptions {
+  /** Bounds the notes that it holds. */
+  readonly most?: number;
+  /** Keeps what this process would take along at a sudden end. */
+  readonly journal?: Pick<MutationJournal, 'begin' | 'end'>;
+}
+
+/** Returns a counter that has noted nothing yet. */
+export function newMutationCounter({ most = MOST_NOTES, journal }: CounterOptions = {}): MutationCounter {
   const cells = new Map<string, Map<Id<'tnt'>, { tenant: TenantContext; notes: MutationNote[]; lost: number }>>();
+  const underWay = new Set<readonly OwnedNote[]>();
   let waiting = 0;
   const of = (tenant: TenantContext) => {
     const tenants = cells.get(tenant.cell) ?? new Map();
@@ -91,13 +107,20 @@ export function newMutationCounter({ most = MOST_NOTES }: { readonly most?: numb
     }
   };
   return {
-    add: ({ tenant, clock }, fields, data) => {
-      if (data === null || fields.size === 0) return;
+    begin: ({ tenant, clock }, fields) => {
+      if (fields.size === 0) return ignore;
       const at = clock();
-      for (const [key, action] of fields) {
-        if (data[key] === undefined || data[key] === null) continue;
-        note(tenant, { id: uuidv7(), requestId: tenant.requestId, action, at });
-      }
+      const begun = [...fields].map(([key, action]) => Object.assign(ownedNote(tenant, action, at), { key }));
+      underWay.add(begun);
+      journal?.begin(begun);
+      return (data) => {
+        if (!underWay.delete(begun)) return;
+        const answered = begun.filter(({ key }) => data?.[key] !== undefined && data[key] !== null);
+        journal?.end(begun, answered);
+        const doneAt = clock();
+        for (const { id, requestId, action } of answered)
+          note(tenant, { id, requestId, action, at: doneAt, isAnswered: true });
+      };
     },
     take: (cell) => {
       const taken = [...(cells.get(cell)?.values() ?? [])];
@@ -114,12 +137,26 @@ export function newMutationCounter({ most = MOST_NOTES }: { readonly most?: numb
     get waiting() {
       return waiting;
     },
+    held: () => ({
+      underWay: [...underWay].flat(),
+      waiting: [...cells.values()].flatMap((tenants) =>
+        [...tenants.values()].flatMap(({ tenant, notes }) =>
+          notes.map((one) => ({ ...one, tenant: tenant.tenant, cell: tenant.cell })),
+        ),
+      ),
+    }),
   };
 }
 
+function ownedNote({ tenant, cell, requestId }: TenantContext, action: string, at: Date): OwnedNote {
+  return { id: uuidv7(), tenant, cell, requestId, action, at, isAnswered: false };
+}
+
+function ignore(): void {}
+
 /** Under an id of the platform, for it speaks of several requests; the worker raises an alarm for it. */
 function lostNote({ requestId }: TenantContext, count: number): MutationNote {
-  return { id: uuidv7(), requestId: `${count} ${requestId}`, action: LOST_MUTATIONS, at: new Date() };
+  return { id: uuidv7(), requestId: `${count} ${requestId}`, action: LOST_MUTATIONS, at: new Date(), isAnswered: true };
 }
 
 function lostIn({ action, requestId }: MutationNote): number {

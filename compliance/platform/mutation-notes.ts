@@ -7,6 +7,8 @@ export interface NotedMutation {
   readonly requestId: string;
   readonly action: string;
   readonly at: Date;
+  /** False where the gateway was killed while it was under way. */
+  readonly isAnswered: boolean;
 }
 
 /** The same mutations of one request, and the events that speak of them. */
@@ -42,8 +44,8 @@ export async function readNotes(
   tenants: pg.Pool,
   { tenantId, before, after }: { tenantId: string; before: Date; after: string },
 ): Promise<NotedMutation[]> {
-  const { rows } = await tenants.query<{ id: string; request_id: string; action: string; noted_at: Date }>(
-    `select n.id, n.request_id, n.action, n.noted_at from mutation_notes n
+  const { rows } = await tenants.query<NoteRow>(
+    `select n.id, n.request_id, n.action, n.noted_at, n.answered from mutation_notes n
       where n.tenant_id = $1 and n.request_id in (
         select request_id from mutation_notes
          where tenant_id = $1 and noted_at < $2 and request_id > $3
@@ -51,7 +53,21 @@ export async function readNotes(
       order by n.request_id, n.action, n.id`,
     [tenantId, before, after, MOST_NOTES],
   );
-  return rows.map(({ id, request_id: requestId, action, noted_at: at }) => ({ id, requestId, action, at }));
+  return rows.map(({ id, request_id: requestId, action, noted_at: at, answered: isAnswered }) => ({
+    id,
+    requestId,
+    action,
+    at,
+    isAnswered,
+  }));
+}
+
+interface NoteRow {
+  readonly id: string;
+  readonly request_id: string;
+  readonly action: string;
+  readonly noted_at: Date;
+  readonly answered: boolean;
 }
 
 /** Returns the notes by request and action. */

@@ -27,6 +27,16 @@ export interface CellReconciliation {
     readonly mutations: number;
     readonly events: number;
   }[];
+  /** Those that somebody has explained. */
+  readonly acknowledged: readonly {
+    readonly tenant: string;
+    readonly hour: string;
+    readonly action: string;
+    readonly requestId: string;
+    readonly mutations: number;
+    readonly events: number;
+    readonly reason: string;
+  }[];
   /** Mutations of the hour, or of closed hours, whose event waits in the outbox. */
   readonly waiting: number;
 }
@@ -47,8 +57,8 @@ export async function readReconciliation(
      order by hour desc, tenant_id limit ${MOST_HOURS}`,
     chosen,
   );
-  const missing = await audit.query<HourRow & { action: string; request_id: string }>(
-    `select tenant_id, hour, action, request_id, mutations, events from missing_events
+  const missing = await audit.query<MissingRow>(
+    `select tenant_id, hour, action, request_id, mutations, events, reason from missing_events
      where found_at is null and ${CHOSEN} order by hour desc, tenant_id, request_id limit ${MOST_HOURS}`,
     chosen,
   );
@@ -62,7 +72,10 @@ export async function readReconciliation(
     cell,
     reconciledUntil: closed?.toISOString() ?? null,
     hours: hours.rows.map(countsOf),
-    missing: missing.rows.map((row) => Object.assign(countsOf(row), { action: row.action, requestId: row.request_id })),
+    missing: missing.rows.flatMap((row) => (row.reason === null ? [missingOf(row)] : [])),
+    acknowledged: missing.rows.flatMap((row) =>
+      row.reason === null ? [] : [Object.assign(missingOf(row), { reason: row.reason })],
+    ),
     waiting: Number(waiting.rows[0]?.count ?? 0),
   };
 }
@@ -74,6 +87,16 @@ interface HourRow {
   readonly hour: Date;
   readonly mutations: string | number;
   readonly events: string | number;
+}
+
+interface MissingRow extends HourRow {
+  readonly action: string;
+  readonly request_id: string;
+  readonly reason: string | null;
+}
+
+function missingOf(row: MissingRow) {
+  return Object.assign(countsOf(row), { action: row.action, requestId: row.request_id });
 }
 
 function countsOf({ tenant_id: tenantId, hour, mutations, events }: HourRow) {

@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { PLATFORM_UUID } from '#kit/platform-log.ts';
-import { raiseAlarm } from '../alarm.ts';
+import { keepAlarmsOf, raiseAlarmOf } from '../alarm.ts';
 
 /** What an hour of a tenant comes to. */
 export interface HourCounts {
@@ -82,7 +82,8 @@ async function recordMissing(client: pg.ClientBase, { tenantId, missing, now }: 
        from unnest($2::text[], $3::text[], $4::timestamptz[], $5::integer[], $6::integer[])
          as n (request_id, action, hour, mutations, events)
      on conflict (tenant_id, request_id, action) do update set mutations = m.mutations + excluded.mutations,
-       events = m.events + excluded.events, missed_at = excluded.missed_at, found_at = null`,
+       events = m.events + excluded.events, missed_at = excluded.missed_at,
+       found_at = null, acknowledged_at = null, reason = null`,
     [
       tenantId,
       missing.map(({ requestId }) => requestId),
@@ -101,9 +102,16 @@ async function recordMissing(client: pg.ClientBase, { tenantId, missing, now }: 
 export async function openMissing(audit: pg.Pool): Promise<RecordedMissing[]> {
   const { rows } = await audit.query<MissingRow>(
     `select tenant_id, request_id, action, hour, mutations, events, missed_at from missing_events
-     where found_at is null order by missed_at, tenant_id, request_id limit 1000`,
+     where ${OPEN} order by missed_at, tenant_id, request_id limit 1000`,
   );
-  return rows.map((row) => ({
+  return rows.map(missingOf);
+}
+
+/** Neither found nor explained. */
+const OPEN = 'found_at is null and acknowledged_at is null';
+
+function missingOf(row: MissingRow): RecordedMissing {
+  return {
     tenantId: row.tenant_id,
     requestId: row.request_id,
     action: row.action,
@@ -111,15 +119,15 @@ export async function openMissing(audit: pg.Pool): Promise<RecordedMissing[]> {
     mutations: row.mutations,
     events: row.events,
     missedAt: row.missed_at,
-  }));
+  };
 }
 
-/** Closes a gap, and the alarm where it was the last of its tenant; false where that was done before. */
+/** Closes a gap; false where that was done before. */
 export async function markFound(client: pg.ClientBase, missing: RecordedMissing, now: Date): Promise<boolean> {
   const { tenantId, requestId, action, hour, mutations, events } = missing;
   const { rowCount } = await client.query(
     `update missing_events set found_at = $4
-     where tenant_id = $1 and request_id = $2 and action = $3 and found_at is null`,
+     where tenant_id = $1 and request_id = $2 and action = $3 and ${OPEN}`,
     [tenantId, requestId, action, now],
   );
   if (rowCount !== 1) return false;
@@ -130,11 +138,6 @@ export async function markFound(client: pg.ClientBase, missing: RecordedMissing,
     hour,
     found,
   ]);
-  await client.query(
-    `update log_heads set alarm = null, alarm_since = null where tenant_id = $1 and alarm = $2
-       and not exists (select from missing_events m where m.tenant_id = $1 and m.found_at is null)`,
-    [tenantId, MISSING_ALARM],
-  );
   return true;
 }
 
@@ -148,13 +151,38 @@ interface MissingRow {
   readonly missed_at: Date;
 }
 
-/** Shows the alarm at the log of every tenant with a missing event whose log shows none: sealing ends alarms of its own. */
-export async function showMissing(audit: pg.Pool, now: Date): Promise<void> {
+/** Shows the alarm at the log of every tenant with a missing event, and at no other. */
+export async function showMissing(audit: pg.Pool | pg.ClientBase, now: Date): Promise<void> {
   const { rows } = await audit.query<{ tenant_id: string }>(
-    `select distinct m.tenant_id from missing_events m join log_heads h on h.tenant_id = m.tenant_id
-     where m.found_at is null and h.alarm is null`,
+    `select distinct tenant_id from missing_events where ${OPEN}`,
   );
-  for (const { tenant_id: tenantId } of rows) await raiseAlarm(audit, { tenantId, sentence: MISSING_ALARM, now });
+  const tenantIds = rows.map(({ tenant_id: tenantId }) => tenantId);
+  for (const tenantId of tenantIds)
+    await raiseAlarmOf(audit, 'completeness', { tenantId, sentence: MISSING_ALARM, now });
+  await keepAlarmsOf(audit, 'completeness', tenantIds);
+}
+
+/** What somebody has to say about missing events. */
+export interface Acknowledgement {
+  readonly requestId: string;
+  /** UUID; null where the request names its tenant well enough. */
+  readonly tenantId: string | null;
+  readonly reason: string;
+  readonly now: Date;
+}
+
+/** Takes the events of a request for explained, in the caller's transaction, and returns them; none where none is missing. */
+export async function acknowledgeMissing(
+  client: pg.ClientBase,
+  { requestId, tenantId, reason, now }: Acknowledgement,
+): Promise<RecordedMissing[]> {
+  const { rows } = await client.query<MissingRow>(
+    `update missing_events set acknowledged_at = $3, reason = $4
+      where request_id = $1 and ($2::uuid is null or tenant_id = $2) and ${OPEN}
+     returning tenant_id, request_id, action, hour, mutations, events, missed_at`,
+    [requestId, tenantId, now, reason],
+  );
+  return rows.map(missingOf);
 }
 
 /** Returns up to when hours are reconciled; the first call begins with the hour of that time. */

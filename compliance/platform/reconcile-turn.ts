@@ -2,7 +2,6 @@ import type pg from 'pg';
 import { idOf, uuidv7 } from '#schema/ids.ts';
 import { LOST_MUTATIONS } from '#schema/mutation-note.ts';
 import { log as logLine } from '#kit/log.ts';
-import { raiseAlarm } from '../alarm.ts';
 import { alone } from '../alone.ts';
 import { inTransaction } from '../log-store.ts';
 import type { TurnResult } from '../turn-loop.ts';
@@ -18,15 +17,16 @@ import {
 } from './mutation-notes.ts';
 import { countBetween, countEvents, findInLog, findInOutbox } from './noted-events.ts';
 import {
+  acknowledgeMissing,
   countBatch,
   lastBatch,
   markFound,
-  MISSING_ALARM,
   moveReconciledUntil,
   openMissing,
   reconciledUntil,
   showMissing,
   sumOfHour,
+  type Acknowledgement,
   type HourCounts,
   type MissingEvents,
 } from './reconcile-store.ts';
@@ -55,8 +55,15 @@ export interface ReconcileCounters {
 export const RECONCILED = 'completeness.reconciled';
 /** The type of the platform event about mutations without an event. */
 export const MISSING = 'completeness.missing';
+/**
+ * The type of the platform event about mutations that were under way when a gateway was killed and that left no event:
+ * they were rolled back, or they are missing.
+ */
+export const UNSETTLED = 'completeness.unsettled';
 /** The type of the platform event about events that were missing and have been found. */
 export const FOUND = 'completeness.found';
+/** The type of the platform event about missing events that somebody has explained. */
+export const ACKNOWLEDGED = 'completeness.acknowledged';
 
 const HOUR_MS = 3_600_000;
 /** So long after its end an hour waits for the notes that gateways hold, who store them every ten seconds. */
@@ -106,6 +113,26 @@ export async function reconcile(options: ReconcileOptions, { before }: Reconcile
   await closeHours(options, { from, closed, now });
   await lookAgain(options, now);
   await showMissing(options.audit, now);
+}
+
+/**
+ * Takes the missing events of a request for explained: the platform log tells of it with the reason, and the alarm of a
+ * tenant with no others ends. Returns how many mutations that were.
+ */
+export async function acknowledge(audit: pg.Pool, acknowledgement: Acknowledgement): Promise<number> {
+  return inTransaction(audit, async (client) => {
+    const explained = await acknowledgeMissing(client, acknowledgement);
+    for (const { tenantId, requestId, action, mutations, events } of explained) {
+      const detail = { tenant: idOf('tnt', tenantId), request_id: requestId, action, mutations, events };
+      await recordPlatformEvent(client, {
+        type: ACKNOWLEDGED,
+        detail: { ...detail, reason: acknowledgement.reason },
+        at: acknowledgement.now,
+      });
+    }
+    await showMissing(client, acknowledgement.now);
+    return explained.reduce((sum, { mutations, events }) => sum + mutations - events, 0);
+  });
 }
 
 /** An event that was refused may be in the log by now. */
@@ -173,7 +200,11 @@ async function reconcileTenant(options: ReconcileOptions, tenantId: string, befo
 
 interface Judged {
   readonly group: MutationGroup;
+  /** That are known to be done: those that were answered, and of the others as many as left an event. */
+  readonly mutations: number;
   readonly events: number;
+  /** Nobody knows whether these were done; they left no event. */
+  readonly unsettled: number;
 }
 
 async function reconcileGroups(
@@ -186,7 +217,8 @@ async function reconcileGroups(
   if (settled.length === 0) return [];
   const batch = uuidv7();
   await markBatch(tenants, { tenantId, batch, ids: settled.flatMap(({ group }) => group.notes.map(({ id }) => id)) });
-  const missing = settled.filter(({ group, events }) => events < mutationsOf(group)).map(missingOf);
+  const missing = settled.filter(({ mutations, events }) => events < mutations).map(missingOf);
+  const unsettled = settled.filter((judged) => judged.unsettled > 0);
   const hours = hoursOf(settled);
   const now = clock();
   await inTransaction(audit, async (client) => {
@@ -195,9 +227,13 @@ async function reconcileGroups(
       const detail = { tenant: idOf('tnt', tenantId), hour: hour.toISOString(), request_id: requestId, ...rest };
       await recordPlatformEvent(client, { type: MISSING, detail, at: now });
     }
+    for (const { group, unsettled: mutations } of unsettled) {
+      const detail = { tenant: idOf('tnt', tenantId), request_id: group.requestId, action: group.action, mutations };
+      await recordPlatformEvent(client, { type: UNSETTLED, detail, at: now });
+    }
   });
   await deleteBatch(tenants, tenantId, batch);
-  await tell(options, tenantId, { hours, missing, now });
+  tell(options, tenantId, { hours, missing });
   return hours;
 }
 
@@ -211,27 +247,32 @@ async function judge(
   const waiting = await findInOutbox({ tenants, audit }, { tenantId, groups });
   const logged = await findInLog(audit, { tenantId, groups });
   return groups.flatMap((group) => {
-    const events = Math.min(mutationsOf(group), countEvents(logged, group));
-    const isWaiting = events < mutationsOf(group) && countEvents(waiting, group) > 0;
-    return isWaiting ? [] : [{ group, events }];
+    const judged = countsOf(group, countEvents(logged, group));
+    const isOpen = judged.events < judged.mutations || judged.unsettled > 0;
+    return isOpen && countEvents(waiting, group) > 0 ? [] : [judged];
   });
 }
 
-function mutationsOf({ action, requestId, notes }: MutationGroup): number {
-  return action === LOST_MUTATIONS ? Number.parseInt(requestId, 10) : notes.length;
+function countsOf(group: MutationGroup, found: number): Judged {
+  const { action, requestId, notes } = group;
+  if (action === LOST_MUTATIONS) return { group, mutations: Number.parseInt(requestId, 10), events: 0, unsettled: 0 };
+  const answered = notes.filter(({ isAnswered }) => isAnswered).length;
+  const events = Math.min(notes.length, found);
+  const mutations = Math.max(answered, events);
+  return { group, mutations, events, unsettled: notes.length - mutations };
 }
 
-function missingOf({ group, events }: Judged): MissingEvents {
+function missingOf({ group, mutations, events }: Judged): MissingEvents {
   const { requestId, action, notes } = group;
-  return { requestId, action, hour: hourOf(notes[0]?.at ?? new Date(0)), mutations: mutationsOf(group), events };
+  return { requestId, action, hour: hourOf(notes[0]?.at ?? new Date(0)), mutations, events };
 }
 
 function hoursOf(settled: readonly Judged[]): HourCounts[] {
   const hours = new Map<number, HourCounts>();
-  for (const { group, events } of settled) {
+  for (const { group, mutations: made, events } of settled) {
     const hour = hourOf(group.notes[0]?.at ?? new Date(0));
     const known = hours.get(hour.getTime()) ?? { hour, mutations: 0, events: 0 };
-    const mutations = known.mutations + mutationsOf(group);
+    const mutations = known.mutations + made;
     hours.set(hour.getTime(), { hour, mutations, events: known.events + events });
   }
   return [...hours.values()];
@@ -240,21 +281,19 @@ function hoursOf(settled: readonly Judged[]): HourCounts[] {
 interface Reconciled {
   readonly hours: readonly HourCounts[];
   readonly missing: readonly MissingEvents[];
-  readonly now: Date;
 }
 
-async function tell(
-  { audit, cell, counters = newReconcileCounters(), log = logLine }: ReconcileOptions,
+function tell(
+  { cell, counters = newReconcileCounters(), log = logLine }: ReconcileOptions,
   tenantId: string,
-  { hours, missing, now }: Reconciled,
-): Promise<void> {
+  { hours, missing }: Reconciled,
+): void {
   for (const { mutations, events } of hours) {
     counters.mutations += mutations;
     counters.events += events;
     counters.missing += mutations - events;
   }
   if (missing.length === 0) return;
-  await raiseAlarm(audit, { tenantId, sentence: MISSING_ALARM, now });
   for (const { requestId, action, mutations, events } of missing) {
     const fields = { cell, tenant: idOf('tnt', tenantId), request: requestId, action, mutations, events };
     log('error', 'a mutation left no event in the log', fields);

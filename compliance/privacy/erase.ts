@@ -38,11 +38,15 @@ export async function eraseFromCell({ platform, parts }: Eraser, row: ErasureRow
     const [user] = await tx.query<{ email: string | null }>('select email from users where id = $1', [row.subject_id]);
     const subject: DataSubject = { userId: idOf('usr', row.subject_id), email: user?.email ?? null };
     const stores: ErasedRows[] = [];
-    // What others know by her address goes before the address itself does.
-    for (const { handler } of parts) stores.push(...(await handler.erase(ctx, tx, subject)));
+    for (const { handler } of accountLast(parts)) stores.push(...(await handler.erase(ctx, tx, subject)));
     await tx.query('update subject_keys set cleared_at = $2 where subject = $1', [row.subject_id, now]);
     return stores;
   });
+}
+
+/** What others know by her address goes before the address itself does. */
+function accountLast(parts: readonly ErasingPart[]): ErasingPart[] {
+  return parts.toSorted((a, b) => Number(a.subgraph === 'identity') - Number(b.subgraph === 'identity'));
 }
 
 /** Returns whether the cell holds something of an erased person, or the key of an ended tenant, again. */

@@ -8,16 +8,25 @@ import type { ToldErasure } from './index-tokens.ts';
 
 /** The erasures as the archive keeps them: it forgets none when a database is restored from before. */
 export interface ErasureLedger {
-  /** Stores a signed statement; again with the same bytes does no harm. */
-  keep(erasure: ErasurePredicate, statement: Buffer, retainUntil: Date): Promise<void>;
+  /** Stores a signed statement, and says as what; again with the same bytes does no harm. */
+  keep(erasure: ErasurePredicate, statement: Buffer, retainUntil: Date): Promise<LedgerObject>;
   /** Yields the statements that the archive holds and that a known key has signed, but for those already passed over. */
   kept(): AsyncGenerator<KeptErasure>;
+}
+
+/** The object that a statement lies in. */
+export interface LedgerObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
 }
 
 /** A statement out of the archive. */
 export interface KeptErasure {
   readonly erasure: ErasurePredicate;
   readonly statement: string;
+  readonly object: LedgerObject;
 }
 
 /** Where the ledger lies, and whose signatures count in it. */
@@ -35,13 +44,15 @@ export function openLedger({ archive, region, keys }: LedgerOptions): ErasureLed
     keep: async ({ event }, statement, retainUntil) => {
       const key = `${prefix}${event}-${hash('sha256', statement, 'hex').slice(0, 16)}.json`;
       await archive.put(key, statement, { retainUntil });
+      return objectOf(key, statement);
     },
     kept: async function* () {
       for await (const key of archive.list(prefix)) {
         if (seen.has(key)) continue;
-        const kept = readKept(await archive.get(key), keys);
+        const bytes = await archive.get(key);
+        const kept = readKept(bytes, keys);
         seen.add(key);
-        if (kept !== null) yield kept;
+        if (kept !== null) yield { ...kept, object: objectOf(key, bytes) };
       }
     },
   };
@@ -63,8 +74,12 @@ export function toldOf(erasure: ErasurePredicate): ToldErasure {
   };
 }
 
+function objectOf(key: string, bytes: Buffer): LedgerObject {
+  return { key, sizeBytes: bytes.length, sha256: hash('sha256', bytes, 'hex') };
+}
+
 /** What nobody known has signed erases nobody. */
-function readKept(bytes: Buffer, keys: readonly NoteVerifier[]): KeptErasure | null {
+function readKept(bytes: Buffer, keys: readonly NoteVerifier[]): Omit<KeptErasure, 'object'> | null {
   try {
     const text = bytes.toString('utf8');
     const erasure = erasureOfStatement(verifyStatement(JSON.parse(text), keys).statement);

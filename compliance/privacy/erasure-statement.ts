@@ -26,6 +26,11 @@ export type ErasurePredicate = {
   /** When nothing else was left. */
   readonly erased_at: string;
   readonly stores: readonly ErasedRows[];
+  /**
+   * Until when backups of databases from before may hold what was erased, as the operator says; null where she does not.
+   * What is restored from one is erased again.
+   */
+  readonly backups_until: string | null;
   /** Where the event stands in the tenant's log. */
   readonly log: { readonly epoch: number; readonly seq: number; readonly leaf: string };
 };
@@ -59,7 +64,9 @@ const LEAF = /^[0-9a-f]{64}$/;
 function isPredicate(value: { readonly [key: string]: JsonValue }): value is ErasurePredicate {
   const { event, tenant, person, key_id: keyId, basis, request, stores, log } = value;
   const texts = [event, tenant, basis, value['key_destroyed_at'], value['erased_at']];
-  const texted = texts.every((text) => typeof text === 'string') && [person, keyId, request].every(isTextOrNull);
+  const texted =
+    texts.every((text) => typeof text === 'string') &&
+    [person, keyId, request, value['backups_until']].every(isTextOrNull);
   if (!texted || !Array.isArray(stores) || !isObject(log)) return false;
   const { epoch, seq, leaf } = log;
   return isCount(epoch) && isCount(seq) && typeof leaf === 'string' && LEAF.test(leaf) && stores.every(isErasedRows);

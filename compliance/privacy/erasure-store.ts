@@ -1,4 +1,6 @@
 import type pg from 'pg';
+import { PLATFORM_UUID } from '#kit/platform-log.ts';
+import type { LedgerObject } from './erasure-ledger.ts';
 import type { ErasedRows } from './erasure-statement.ts';
 
 /** An erasure as the audit database keeps it. */
@@ -106,4 +108,20 @@ export async function noteStatement(audit: pg.ClientBase, row: ErasureRow, state
     row.event_id,
     statement,
   ]);
+}
+
+/**
+ * Makes the object of a statement known to the retention of the archive. It belongs to the platform: an erasure has to be
+ * known for as long as a backup may come back, also when its tenant has ended.
+ */
+export async function knowStatement(
+  audit: pg.ClientBase,
+  { key, sizeBytes, sha256 }: LedgerObject,
+  { now, retainUntil }: { readonly now: Date; readonly retainUntil: Date },
+): Promise<void> {
+  await audit.query(
+    `insert into archive_objects (tenant_id, key, size_bytes, sha256, retain_until, due_at, checked_at)
+     values ($1, $2, $3, decode($4, 'hex'), $5, $5::timestamptz - ($5::timestamptz - $6) / 3, $6) on conflict do nothing`,
+    [PLATFORM_UUID, key, sizeBytes, sha256, retainUntil, now],
+  );
 }

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { AuditEvent } from '#schema/audit-event.ts';
 import { isObject } from '#schema/json-object.ts';
+import { sealedFields } from '#schema/sealed-event.ts';
 import { uuidOf, uuidOrNull } from '#schema/ids.ts';
 
 /** An entry that was just given its place, and the tokens that came with its event. */
@@ -44,6 +45,39 @@ export async function recordPrivacy(client: pg.ClientBase, entries: readonly Pla
       rows.map(({ keyId }) => keyId),
       rows.map(({ epoch }) => epoch),
       rows.map(({ block }) => block),
+    ],
+  );
+}
+
+/** An entry that came back from the archive. */
+export interface ImportedEntry {
+  /** UUID. */
+  readonly tenantId: string;
+  readonly epoch: number;
+  readonly seq: number;
+  readonly leaf: Buffer;
+  readonly event: AuditEvent;
+}
+
+/**
+ * Stores, in the transaction that stores the entries, the erasures that they tell of, and which blocks lack the tokens of
+ * their sealed values. What was erased stays erased, also where the log that tells of it had to be read back.
+ */
+export async function recordImported(client: pg.ClientBase, entries: readonly ImportedEntry[]): Promise<void> {
+  await recordErasures(
+    client,
+    entries.map((entry) => Object.assign({ indexTokens: null }, entry)),
+  );
+  const sealed = entries.filter(({ event }) => sealedFields(event).length > 0);
+  if (sealed.length === 0) return;
+  await client.query(
+    `insert into log_token_gaps (tenant_id, epoch, block)
+     select distinct tenant_id, epoch, block from unnest($1::uuid[], $2::integer[], $3::integer[]) as g (tenant_id, epoch, block)
+     on conflict do nothing`,
+    [
+      sealed.map(({ tenantId }) => tenantId),
+      sealed.map(({ epoch }) => epoch),
+      sealed.map(({ seq }) => Math.floor(seq / TOKEN_BLOCK_SIZE)),
     ],
   );
 }

@@ -13,12 +13,14 @@ import {
   deleteTokens,
   isKnownErasure,
   noteErased,
+  knowStatement,
   noteStatement,
   openErasures,
   stillFound,
   type ErasureRow,
 } from './erasure-store.ts';
 import { insertErasure } from './index-tokens.ts';
+import { closeGap, tokenGaps } from './token-gaps.ts';
 
 /** What completing erasures needs; the platform is opened as `tenon_worker`. */
 export interface ErasureTurnOptions extends Eraser {
@@ -29,11 +31,30 @@ export interface ErasureTurnOptions extends Eraser {
   readonly verifierKeys: readonly NoteVerifier[];
   /** How long the archive keeps a statement. */
   readonly retentionMs: number;
+  /** How long backups of the databases are kept; null where nobody has said. */
+  readonly backupMs: number | null;
   readonly log: typeof logLine;
+  /** By name of the cell; updated in place. */
+  readonly counters?: Readonly<Record<string, ErasureCounters>>;
+}
+
+/** What a worker has done about erasures of a cell since it started. */
+export interface ErasureCounters {
+  completed: number;
+  /** Done again because a restored backup had undone them. */
+  reapplied: number;
+  failures: number;
+}
+
+/** Returns counters at zero. */
+export function newErasureCounters(): ErasureCounters {
+  return { completed: 0, reapplied: 0, failures: 0 };
 }
 
 /** Erasures completed in one turn of a cell. */
 const AT_ONCE = 200;
+/** Blocks of 256 entries that are made findable again in one turn. */
+const GAPS_AT_ONCE = 50;
 const PAGE_SIZE = 200;
 /** How long something that a restored backup brought back may stand. */
 const REAPPLIED_EVERY_MS = 60 * 60 * 1000;
@@ -50,6 +71,7 @@ export function createErasureTurn(options: ErasureTurnOptions): () => Promise<bo
   const cells = options.cells.map(({ name, region, archive }): CellTurn => ({
     name,
     ledger: openLedger({ archive, region, keys: options.verifierKeys }),
+    counters: options.counters?.[name] ?? newErasureCounters(),
     reapplied: null,
   }));
   return async () => {
@@ -62,6 +84,7 @@ export function createErasureTurn(options: ErasureTurnOptions): () => Promise<bo
 interface CellTurn {
   readonly name: string;
   readonly ledger: ErasureLedger;
+  readonly counters: ErasureCounters;
   /** When the erasures were read back last. */
   reapplied: Date | null;
 }
@@ -70,6 +93,7 @@ interface TurnScope {
   readonly options: ErasureTurnOptions;
   readonly client: pg.ClientBase;
   readonly ledger: ErasureLedger;
+  readonly counters: ErasureCounters;
 }
 
 /** One connection for all of a turn: the worker has few of them. */
@@ -80,7 +104,7 @@ async function alone(options: ErasureTurnOptions, cell: CellTurn): Promise<boole
   try {
     const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1, 1) as held', [LOCK_CLASS]);
     const isHeld = rows[0]?.held === true;
-    const worked = isHeld && (await takeTurn({ options, client, ledger: cell.ledger }, cell));
+    const worked = isHeld && (await takeTurn({ ...cell, options, client }, cell));
     if (isHeld) await client.query('select pg_advisory_unlock($1, 1)', [LOCK_CLASS]);
     broken = false;
     return worked;
@@ -102,7 +126,19 @@ async function takeTurn(scope: TurnScope, cell: CellTurn): Promise<boolean> {
   for (const row of await openErasures(scope.client, AT_ONCE)) {
     if (await tried(scope, row.tenant_id, () => complete(scope, row))) completed += 1;
   }
-  return completed > 0;
+  scope.counters.completed += completed;
+  return (await closeGaps(scope)) > 0 || completed > 0;
+}
+
+/** What came back from the archive is found again by its sealed values, too. */
+async function closeGaps(scope: TurnScope): Promise<number> {
+  const { client, options } = scope;
+  let closed = 0;
+  for (const gap of await tokenGaps(client, GAPS_AT_ONCE)) {
+    const work = () => inTransaction(client, () => closeGap(client, options.platform, gap));
+    if (await tried(scope, gap.tenant_id, work)) closed += 1;
+  }
+  return closed;
 }
 
 /**
@@ -116,10 +152,11 @@ async function complete({ options, client, ledger }: TurnScope, row: ErasureRow)
     const all = [...stores, { store: 'audit.index', rows: tokens }];
     return noteErased(client, row, { at: options.platform.clock(), stores: all });
   });
-  const predicate = predicateOf(noted);
+  const predicate = predicateOf(noted, options.backupMs);
   const statement = envelopeBytes(signErasure(predicate, options.signer));
-  const retainUntil = new Date(options.platform.clock().getTime() + options.retentionMs);
-  await ledger.keep(predicate, statement, retainUntil);
+  const now = options.platform.clock();
+  const retainUntil = new Date(now.getTime() + options.retentionMs);
+  await knowStatement(client, await ledger.keep(predicate, statement, retainUntil), { now, retainUntil });
   await noteStatement(client, noted, statement.toString('utf8'));
 }
 
@@ -137,8 +174,14 @@ async function reapply(scope: TurnScope): Promise<void> {
 }
 
 /** An erasure that the archive knows and the database does not: the database is older. */
-async function takeBack({ options, client }: TurnScope, { erasure, statement }: KeptErasure): Promise<void> {
+async function takeBack(
+  { options, client, counters }: TurnScope,
+  { erasure, statement, object }: KeptErasure,
+): Promise<void> {
   const told = toldOf(erasure);
+  const now = options.platform.clock();
+  // Until when the archive keeps it, the retention finds out at once.
+  await knowStatement(client, object, { now, retainUntil: now });
   if (await isKnownErasure(client, told)) return;
   const row: ErasureRow = {
     tenant_id: told.tenantId,
@@ -163,16 +206,19 @@ async function takeBack({ options, client }: TurnScope, { erasure, statement }: 
     await noteStatement(client, row, statement);
     await tell(client, row, options.platform.clock());
   });
+  counters.reapplied += 1;
 }
 
-async function reapplyTenant({ options, client }: TurnScope, rows: readonly ErasureRow[]): Promise<void> {
+async function reapplyTenant({ options, client, counters }: TurnScope, rows: readonly ErasureRow[]): Promise<void> {
   for (const row of await hasReappeared(options, rows)) {
     await eraseFromCell(options, row);
     await tell(client, row, options.platform.clock());
+    counters.reapplied += 1;
   }
   for (const row of await stillFound(client, rows)) {
     await inTransaction(client, () => deleteTokens(client, row));
     await tell(client, row, options.platform.clock());
+    counters.reapplied += 1;
   }
 }
 
@@ -182,7 +228,7 @@ async function tell(client: pg.ClientBase, row: ErasureRow, at: Date): Promise<v
   await recordPlatformEvent(client, { type: 'erasure.reapplied', detail, at });
 }
 
-function predicateOf(row: ErasureRow): ErasurePredicate {
+function predicateOf(row: ErasureRow, backupMs: number | null): ErasurePredicate {
   if (row.erased_at === null || row.stores === null) fail('INTERNAL_SERVER_ERROR', 'the erasure is not noted');
   return {
     event: idOf('aud', row.event_id),
@@ -194,17 +240,19 @@ function predicateOf(row: ErasureRow): ErasurePredicate {
     key_destroyed_at: row.requested_at.toISOString(),
     erased_at: row.erased_at.toISOString(),
     stores: row.stores,
+    backups_until: backupMs === null ? null : new Date(row.erased_at.getTime() + backupMs).toISOString(),
     log: { epoch: row.epoch, seq: Number(row.seq), leaf: row.leaf.toString('hex') },
   };
 }
 
-async function tried({ options }: TurnScope, tenantId: string, work: () => Promise<void>): Promise<boolean> {
+async function tried({ options, counters }: TurnScope, tenantId: string, work: () => Promise<void>): Promise<boolean> {
   try {
     await work();
     return true;
   } catch (error) {
     const { code, message } = asTenonError(error);
-    options.log('error', `erasure not completed: ${message}`, { tenant: idOf('tnt', tenantId), code });
+    counters.failures += 1;
+    options.log('error', `privacy not kept: ${message}`, { tenant: idOf('tnt', tenantId), code });
     return false;
   }
 }

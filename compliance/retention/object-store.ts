@@ -101,6 +101,14 @@ export async function knowObjects(
   );
 }
 
+/** Returns whose objects (UUIDs) the archive does not hold as it should, the platform's among them. */
+export async function tenantsWithFaults(audit: pg.Pool): Promise<string[]> {
+  const { rows } = await audit.query<{ tenant_id: string }>(
+    'select distinct tenant_id from archive_objects where fault is not null and removed_at is null',
+  );
+  return rows.map(({ tenant_id: tenantId }) => tenantId);
+}
+
 /** Returns how many objects the archive does not hold as it should. */
 export async function countFaults(audit: pg.Pool): Promise<number> {
   const { rows } = await audit.query<{ count: string }>(

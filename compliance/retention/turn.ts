@@ -3,7 +3,7 @@ import { log as logLine } from '#kit/log.ts';
 import { PLATFORM_UUID } from '#kit/platform-log.ts';
 import { asTenonError } from '#schema/errors.ts';
 import { idOf } from '#schema/ids.ts';
-import { raiseAlarm } from '../alarm.ts';
+import { keepAlarmsOf, raiseAlarmOf } from '../alarm.ts';
 import { alone } from '../alone.ts';
 import { inTransaction } from '../log-store.ts';
 import { recordPlatformEvent } from '../platform/event.ts';
@@ -13,6 +13,7 @@ import { checkObject, holdObject, takeDue, type Deed, type Kept, type KeepingOpt
 import {
   changeObject,
   countFaults,
+  tenantsWithFaults,
   dueObjects,
   noteScan,
   objectsToHold,
@@ -60,7 +61,7 @@ const SCAN_INTERVAL_MS = 24 * 60 * 60 * 1000;
 const WISH_INTERVAL_MS = 10_000;
 const REST_MS = 1_000;
 const FAILURE_REST_MS = 10_000;
-/** What an auditor of the tenant reads, until the next segment is sealed. */
+/** What an auditor of the tenant reads, until every object is as it was sealed. */
 const FAULT_ALARM = 'The archive does not hold an object of the log as it was sealed.';
 
 interface TurnState {
@@ -196,9 +197,16 @@ async function report(state: TurnState, outcomes: readonly Outcome[]): Promise<v
       cell: options.cell,
       key: object.key,
     });
-    await raiseAlarm(options.audit, { tenantId: object.tenantId, sentence: FAULT_ALARM, now: options.clock() });
   }
+  await showFaults(options);
   counters.faults = await countFaults(options.audit);
+}
+
+async function showFaults({ audit, clock }: RetentionTurnOptions): Promise<void> {
+  const tenantIds = await tenantsWithFaults(audit);
+  for (const tenantId of tenantIds)
+    await raiseAlarmOf(audit, 'archive', { tenantId, sentence: FAULT_ALARM, now: clock() });
+  await keepAlarmsOf(audit, 'archive', tenantIds);
 }
 
 async function scan(state: TurnState, query: ObjectQuery, keeping: KeepingOptions): Promise<TurnResult> {

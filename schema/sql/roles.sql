@@ -1,5 +1,6 @@
--- The three roles of a PostgreSQL server, made once by its administrator; passwords are given afterwards.
--- None of them is a superuser or may bypass row security, and none is a member of another, so SET ROLE leads nowhere.
+-- The roles of a PostgreSQL server, made once by its administrator; those that log in are given passwords afterwards.
+-- None of them is a superuser or may bypass row security, and no program's role is a member of another, so SET ROLE leads
+-- nowhere.
 do $$
 begin
   -- Owns schemas, tables and functions; used by `tenon migrate` alone.
@@ -13,6 +14,14 @@ begin
   -- Compliance worker: reads under a tenant's context too, and drains the outbox of all tenants.
   if not exists (select from pg_roles where rolname = 'tenon_worker') then
     create role tenon_worker login nosuperuser nocreatedb nocreaterole nobypassrls noinherit;
+  end if;
+  -- What removes an erased person: nobody logs in as it, a few functions run with its rights, one a subgraph. The owner is
+  -- a member for one thing alone: migrations hand those functions over.
+  if not exists (select from pg_roles where rolname = 'tenon_eraser') then
+    create role tenon_eraser nologin nosuperuser nocreatedb nocreaterole nobypassrls noinherit;
+  end if;
+  if not pg_has_role('tenon_owner', 'tenon_eraser', 'member') then
+    grant tenon_eraser to tenon_owner;
   end if;
 end
 $$;

@@ -42,9 +42,8 @@ export async function erasePersonalData(
   tx: TenantTransaction,
   { userId }: DataSubject,
 ): Promise<readonly ErasedStore[]> {
-  const rows = await tx.query(
-    `update usage_events set user_id = null, metadata = '{}' where user_id = $1 returning id`,
-    [uuidOf('usr', userId)],
-  );
-  return [{ store: 'billing.usageEvents', rows: rows.length }];
+  const [cleared] = await tx.query<{ rows: string }>('select tenon.erase_usage_events($1) as rows', [
+    uuidOf('usr', userId),
+  ]);
+  return [{ store: 'billing.usageEvents', rows: Number(cleared?.rows ?? 0) }];
 }

@@ -2,7 +2,7 @@ import type { TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { DataSubject, ErasedStore } from '#kit/personal-data.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { idOf, uuidOrNull } from '#schema/ids.ts';
+import { uuidOrNull } from '#schema/ids.ts';
 
 /**
  * Deletes a person's account with everything that hangs on it: sessions, keys, factors, links, groups and roles. What
@@ -20,13 +20,14 @@ export async function erasePerson(
        from credentials where user_id = $1 and revoked_at is null`,
     [user],
   );
-  const deleted = await tx.query<{ id: string }>('delete from users where id = $1 returning id', [user]);
-  for (const { id } of deleted) {
+  const [deleted] = await tx.query<{ rows: string }>('select tenon.erase_user($1) as rows', [user]);
+  const rows = Number(deleted?.rows ?? 0);
+  if (rows > 0) {
     await appendAudit(tx, ctx, {
       action: 'user.delete',
-      resource: { type: 'user', id: idOf('usr', id), name: null },
+      resource: { type: 'user', id: userId, name: null },
       context: { sessions: ended?.sessions ?? 0, api_keys: ended?.api_keys ?? 0 },
     });
   }
-  return [{ store: 'identity.users', rows: deleted.length }];
+  return [{ store: 'identity.users', rows }];
 }

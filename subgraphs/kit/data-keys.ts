@@ -8,6 +8,8 @@ import { mintKid, type FieldKey } from '#schema/sealed-field.ts';
 export interface DataKeys {
   readonly current: DataKey;
   readonly all: readonly DataKey[];
+  /** Reads them anew: a key that is not among them may have been made since. */
+  readonly reload?: () => DataKeys;
 }
 
 /** One of them. */
@@ -84,14 +86,41 @@ export function parseDataKeys(text: string): DataKeys {
   return { current, all };
 }
 
-/** Returns the text of a data key file with one new key. */
-export function newDataKeyFile(): string {
+/** Returns the text of a data key file with one new key that wraps from now on, before older ones that still unwrap. */
+export function newDataKeyFile(older: readonly DataKey[] = []): string {
   const kid = `d${Date.now().toString(36)}`;
-  return `${JSON.stringify({ current: kid, keys: [{ kid, secret: randomBytes(32).toString('hex') }] }, null, 2)}\n`;
+  const current = { kid, secret: randomBytes(32) };
+  return dataKeyFile({ current, all: [current, ...older] });
+}
+
+/** Returns the text of a data key file. */
+export function dataKeyFile({ current, all }: Pick<DataKeys, 'current' | 'all'>): string {
+  const keys = all.map(({ kid, secret }) => ({ kid, secret: secret.toString('hex') }));
+  return `${JSON.stringify({ current: current.kid, keys }, null, 2)}\n`;
+}
+
+/** What became of the key of a tenant: she has none (any more), it was wrapped by the current key already, or now is. */
+export type Rewrapped = 'none' | 'current' | 'rewrapped';
+
+/** Wraps the key of a tenant by the current key of the deployment, in the caller's transaction; keys of people stay as they are. */
+export async function rewrapTenantKey(tx: KeyStatement, tenant: Id<'tnt'>, dataKeys: DataKeys): Promise<Rewrapped> {
+  const [row] = await tx.query<{ data_kid: string; wrapped: Buffer | null }>(
+    'select data_kid, wrapped from tenant_keys for update',
+  );
+  if (row === undefined || row.wrapped === null) return 'none';
+  const { kid, secret: wrapping } = dataKeys.current;
+  if (row.data_kid === kid) return 'current';
+  const secret = unwrap(dataKeyOf(dataKeys, row.data_kid), boundToTenant(tenant), row.wrapped);
+  await tx.query('update tenant_keys set data_kid = $1, wrapped = $2', [
+    kid,
+    wrap(wrapping, boundToTenant(tenant), secret),
+  ]);
+  return 'rewrapped';
 }
 
 /** Returns the personal keys of the cells, wrapped by the keys of the deployment; the memory is this object's own. */
-export function createPersonalKeys(dataKeys: DataKeys, nowMs: () => number = () => performance.now()): PersonalKeys {
+export function createPersonalKeys(given: DataKeys, nowMs: () => number = () => performance.now()): PersonalKeys {
+  const dataKeys = keptUpToDate(given);
   const tenants = createMemory<TenantKey>(nowMs);
   const subjects = createMemory<FieldKey>(nowMs);
   const tenantKey = async (tx: KeyStatement, tenant: Id<'tnt'>, make: boolean): Promise<TenantKey | null> => {
@@ -270,8 +299,24 @@ async function destroySubjectKey(tx: KeyStatement, { subject, now, kid }: Destro
   return row?.kid ?? fail('INTERNAL_SERVER_ERROR', 'the destroyed key has no row');
 }
 
-function dataKeyOf({ all }: DataKeys, kid: string): Buffer {
-  return all.find((key) => key.kid === kid)?.secret ?? fail('INTERNAL_SERVER_ERROR', `there is no data key ${kid}`);
+/** The keys, read anew once where one is asked for that is not among them. */
+function keptUpToDate(given: DataKeys): DataKeys {
+  let known = given;
+  return {
+    get current() {
+      return known.current;
+    },
+    get all() {
+      return known.all;
+    },
+    reload: () => (known = given.reload?.() ?? known),
+  };
+}
+
+function dataKeyOf(dataKeys: DataKeys, kid: string): Buffer {
+  const named = ({ all }: DataKeys) => all.find((key) => key.kid === kid)?.secret;
+  const secret = named(dataKeys) ?? (dataKeys.reload === undefined ? undefined : named(dataKeys.reload()));
+  return secret ?? fail('INTERNAL_SERVER_ERROR', `there is no data key ${kid}`);
 }
 
 function boundToTenant(tenant: Id<'tnt'>): string {

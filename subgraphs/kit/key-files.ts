@@ -31,7 +31,8 @@ export function readDataKeys(config: Config): DataKeys {
   const file = dataKeyFileOf(config);
   const text = config.profile === 'embedded' ? readOrMake(file, newDataKeyFile) : read(file);
   try {
-    return parseDataKeys(text);
+    // After a rotation the tenants' keys are wrapped by one that the file holds and this process does not know yet.
+    return { ...parseDataKeys(text), reload: () => parseDataKeys(read(file)) };
   } catch (error) {
     throw new ConfigError(`TENON_DATA_KEY_FILE ${file} cannot be used: ${(error as Error).message}`);
   }

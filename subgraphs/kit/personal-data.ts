@@ -27,7 +27,8 @@ export interface PersonalDataHandler {
   /** Returns every row about her, also when she is deactivated; an unknown person yields empty sets. */
   readonly collect: (ctx: RequestContext, subject: DataSubject) => Promise<readonly PersonalDataSet[]>;
   /**
-   * Removes what is about her, in the given transaction of the cell, run by the worker under the context of the tenant.
+   * Removes what is about her, in the given transaction of the cell, run by the worker under the context of the tenant:
+   * through a function `tenon.erase_...(person)` of its own, since the worker may change none of these tables.
    * Done again it finds nothing, so it may be repeated after a crash or a restored backup. What has to be kept stays
    * without her name.
    */

@@ -1,4 +1,5 @@
 import type { AuditEvent } from '#schema/audit-event.ts';
+import type { JsonValue } from '#schema/canonical-json.ts';
 import type { PersonalValue } from '#schema/audit-actions/index.ts';
 import { indexTokens } from '#schema/blind-index.ts';
 import { uuidOf } from '#schema/ids.ts';
@@ -46,6 +47,27 @@ export async function sealPersonal(
     event: sealValues(event, sealed),
     tokens: tokens.size === 0 ? null : Object.fromEntries([...tokens].map(([kid, found]) => [kid, [...found]])),
   };
+}
+
+/**
+ * Returns under which tokens the sealed values of an event can be looked for, by the names of their keys in base64url, as
+ * they came with it when it was sealed; a value that cannot be opened has none.
+ */
+export function tokensOf(indexKey: Buffer, event: AuditEvent, opened: OpenedEvent): Record<string, string[]> {
+  const tokens = new Map<string, Set<string>>();
+  for (const { path, sealed } of sealedFields(event)) {
+    if (NOT_INDEXED.has(path) || opened.erased.includes(path)) continue;
+    const found = tokens.get(sealed.$enc.k) ?? new Set();
+    tokens.set(sealed.$enc.k, found);
+    for (const token of indexTokens(indexKey, openedAt(opened, path))) found.add(token.toString('base64url'));
+  }
+  return Object.fromEntries([...tokens].map(([kid, found]) => [kid, [...found]]));
+}
+
+function openedAt({ actor, resource, context }: OpenedEvent, path: string): JsonValue {
+  if (path === 'actor.ip') return actor.ip;
+  if (path === 'resource.name') return resource.name;
+  return context[path.slice('context.'.length)] ?? null;
 }
 
 /**

@@ -48,8 +48,10 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
 export async function erasePersonalData(
   _ctx: RequestContext,
   tx: TenantTransaction,
-  { email }: DataSubject,
+  { userId }: DataSubject,
 ): Promise<readonly ErasedStore[]> {
-  const rows = await tx.query('delete from document_shares where lower(recipient) = lower($1) returning id', [email]);
-  return [{ store: 'product.documentShares', rows: rows.length }];
+  const [gone] = await tx.query<{ rows: string }>('select tenon.erase_document_shares($1) as rows', [
+    uuidOf('usr', userId),
+  ]);
+  return [{ store: 'product.documentShares', rows: Number(gone?.rows ?? 0) }];
 }

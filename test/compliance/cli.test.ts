@@ -165,10 +165,13 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
       'archive',
       'catalog',
       'clock',
+      'completeness',
       'connection',
       'context keys',
+      'drift',
       'migrations',
       'node',
+      'platform log',
       'postgresql',
       'roles',
     ]);
@@ -179,6 +182,28 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
     expect(ill.code).toBe(1);
     expect(ill.out).toMatch(/^fail +catalog +eu-1 cell +app\.projects /m);
     expect(ill.out).toMatch(/^ok +catalog +us-1 cell /m);
+  });
+
+  it('doctor --isolation signs what its attacks found, and verify believes it', async () => {
+    const file = join(home, 'isolation.note');
+    const attacked = await run('doctor', '--isolation', '--json', '--out', file);
+    const { stores: examined, note } = JSON.parse(attacked.out) as {
+      stores: { store: string; checks: { check: string; verdict: string }[] }[];
+      note: string;
+    };
+    const checks = examined.flatMap((store) => store.checks);
+    expect(checks.filter(({ check, verdict }) => check !== 'version' && verdict !== 'pass')).toEqual([]);
+    expect(checks.filter(({ check }) => check.startsWith('attack ')).length).toBeGreaterThan(100);
+    const isOld = checks.some(({ check, verdict }) => check === 'version' && verdict === 'fail');
+    expect(attacked.code).toBe(isOld ? 1 : 0);
+    expect(readFileSync(file, 'utf8')).toBe(note);
+    const { verifierKeys } = JSON.parse((await run('keys', 'list', '--json')).out) as { verifierKeys: string[] };
+    const verified = await run('verify', file, '--key', verifierKeys[0] ?? '', '--json');
+    expect(JSON.parse(verified.out)).toMatchObject({
+      target: { kind: 'isolation' },
+      integrity: { verdict: 'pass' },
+      completeness: { verdict: isOld ? 'fail' : 'pass' },
+    });
   });
 
   it('migrate brings empty databases up to date, once', async () => {

@@ -66,8 +66,8 @@ export async function openCompletenessWorld(): Promise<CompletenessWorld> {
         const rows = await outbox.take({ limit: 1000, skipPositions: [], skipTenants: [] });
         // None is taken while an older transaction runs, in any database of the server, so none is no sign of the end.
         if (rows.length === 0 && (await isEmpty(superuserOfTenants))) return;
-        await sequence(audit, rows, new Date());
-        await outbox.remove(rows);
+        const { settled } = await sequence(audit, rows, new Date());
+        await outbox.remove(settled);
       }
     },
     reconcile: async (options = {}, scope = {}) => {

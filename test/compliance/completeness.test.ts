@@ -1,5 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { uuidOf } from '#schema/ids.ts';
+import { countAlarms } from '../../compliance/alarm.ts';
+import { acknowledge } from '../../compliance/platform/reconcile-turn.ts';
 import { openCompletenessWorld, type CompletenessWorld, type Send } from './completeness-world.ts';
 
 let world: CompletenessWorld;
@@ -9,10 +11,10 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await world.superuserOfTenants.query('truncate app.mutation_notes, app.outbox');
+  await world.superuserOfTenants.query('truncate app.mutation_notes, app.outbox, app.sequenced_events');
   await world.superuserOfAudit.query(
     `truncate app.log_heads, app.log_entries, app.log_tiles, app.platform_events, app.platform_log, app.mutation_hours,
-       app.mutation_totals, app.missing_events`,
+       app.mutation_totals, app.missing_events, app.log_alarms`,
   );
 });
 
@@ -56,7 +58,8 @@ async function platformEvents(): Promise<{ type: string; detail: Record<string, 
 
 async function alarm(): Promise<string | null | undefined> {
   const { rows } = await world.audit.query<{ alarm: string | null }>(
-    'select alarm from log_heads where tenant_id = $1',
+    `select coalesce(h.alarm, a.sentence) as alarm from log_heads h left join log_alarms a using (tenant_id)
+      where tenant_id = $1`,
     [uuidOf('tnt', world.house.acme.id)],
   );
   return rows[0]?.alarm;
@@ -195,5 +198,73 @@ describe('mutations that gateways let through', () => {
     await world.sequenceAll();
     expect(await world.reconcile()).toMatchObject({ missing: [], hours: [{ mutations: 1, events: 1 }] });
     expect(await alarm()).toBeNull();
+  });
+});
+
+describe('a mutation without an event that somebody explains', () => {
+  it('ends its alarm, stays in the books, and is told of in the platform log with the reason', async () => {
+    await world.served(async (send) => {
+      await createProject(send);
+      await createUser(send);
+    });
+    await world.superuserOfTenants.query('truncate app.outbox');
+    const [first, second] = (await world.reconcile()).missing;
+    const explain = (requestId: string, reason: string) =>
+      acknowledge(world.audit, { requestId, tenantId: null, reason, now: new Date() });
+    expect(await explain('req_unknown', 'nothing')).toBe(0);
+    expect(await explain(first?.requestId ?? '', 'ticket 7')).toBe(1);
+    expect(await alarm()).toMatch(/left no event/);
+    expect(await explain(second?.requestId ?? '', 'ticket 8')).toBe(1);
+    expect(await alarm()).toBeNull();
+    const report = await world.reconcile();
+    expect(report.missing).toEqual([]);
+    expect(report.acknowledged.map(({ reason }) => reason).toSorted()).toEqual(['ticket 7', 'ticket 8']);
+    expect(report.hours).toMatchObject([{ mutations: 2, events: 0 }]);
+    expect(await alarm()).toBeNull();
+    const told = (await platformEvents()).filter(({ type }) => type === 'completeness.acknowledged');
+    expect(told.map(({ detail }) => detail['reason'])).toEqual(['ticket 7', 'ticket 8']);
+  });
+
+  it('has its alarm, whatever is sealed meanwhile', async () => {
+    await world.served(createProject);
+    await world.superuserOfTenants.query('truncate app.outbox');
+    await world.reconcile();
+    await world.superuserOfAudit.query('update app.log_heads set alarm = null, alarm_since = null');
+    expect(await alarm()).toMatch(/left no event/);
+    expect(await countAlarms(world.audit)).toBe(1);
+  });
+});
+
+describe('a mutation that was under way when its gateway was killed', () => {
+  const unsure = () => world.superuserOfTenants.query('update app.mutation_notes set answered = false');
+
+  it('counts where the log holds its event', async () => {
+    await world.served(createProject);
+    await unsure();
+    await world.sequenceAll();
+    expect(await world.reconcile()).toMatchObject({ missing: [], hours: [{ mutations: 1, events: 1 }] });
+    expect((await platformEvents()).map(({ type }) => type)).not.toContain('completeness.unsettled');
+  });
+
+  it('waits while its event does', async () => {
+    await world.served(createProject);
+    await unsure();
+    expect(await world.reconcile()).toMatchObject({ hours: [] });
+    expect(await notes()).toBe(1);
+  });
+
+  it('is told of without an alarm where it left none, for nobody knows whether it was done', async () => {
+    await world.served(async (send) => {
+      await createProject(send);
+      await createUser(send);
+    });
+    await world.superuserOfTenants.query(`update app.mutation_notes set answered = false where action = 'user.create'`);
+    await world.superuserOfTenants.query(`delete from app.outbox where event::jsonb ->> 'action' = 'user.create'`);
+    await world.sequenceAll();
+    expect(await world.reconcile()).toMatchObject({ missing: [], hours: [{ mutations: 1, events: 1 }] });
+    expect(await alarm()).toBeNull();
+    expect((await platformEvents()).find(({ type }) => type === 'completeness.unsettled')).toMatchObject({
+      detail: { tenant: world.house.acme.id, action: 'user.create', mutations: 1 },
+    });
   });
 });

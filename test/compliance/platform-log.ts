@@ -41,7 +41,7 @@ export function preparePlatform(): void {
   });
 
   beforeEach(async () => {
-    await platform.cell.superuserOfTenants.query('truncate app.outbox, app.mutation_notes');
+    await platform.cell.superuserOfTenants.query('truncate app.outbox, app.sequenced_events, app.mutation_notes');
     await platform.cell.superuserOfAudit.query(
       `truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals, app.platform_events,
          app.platform_log, app.platform_ticks, app.platform_entries, app.platform_tiles, app.platform_heads,
@@ -84,8 +84,8 @@ export async function logEvents(count: number, of = platform.tenant): Promise<vo
   const outbox = outboxOf(platform.cell.tenants);
   for (let left = count; left > 0;) {
     const rows = await outbox.take({ limit: 5000, skipPositions: [], skipTenants: [] });
-    await sequence(platform.cell.audit, rows, platform.now);
-    await outbox.remove(rows);
+    const { settled } = await sequence(platform.cell.audit, rows, platform.now);
+    await outbox.remove(settled);
     left -= rows.length;
   }
 }

@@ -48,8 +48,8 @@ beforeAll(async () => {
   const outbox = outboxOf(tenants);
   for (let tick = 0; tick < TICKS; tick++) {
     const rows = await outbox.take({ limit: 1, skipPositions: [], skipTenants: [] });
-    await sequence(audit, rows, now);
-    await outbox.remove(rows);
+    const { settled } = await sequence(audit, rows, now);
+    await outbox.remove(settled);
     await turn();
     notes.push(await (await house.fetch(house.acme.auditor, '/v1/audit/platform/checkpoint')).text());
     now = new Date(now.getTime() + 60_000);

@@ -59,6 +59,7 @@ export function erasureTurn(house: EvidenceHouse, changes: Partial<ErasureTurnOp
     signer: TEST_SIGNING_KEY,
     verifierKeys: [VERIFIER],
     retentionMs: 86_400_000,
+    backupMs: null,
     log: () => undefined,
     ...changes,
   });

@@ -1,12 +1,14 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { RequestContext } from '#kit/request-context.ts';
 import { uuidOf, type Id } from '#schema/ids.ts';
-import { entryLeaf } from '#schema/audit-event.ts';
+import { entryLeaf, parseEntry } from '#schema/audit-event.ts';
 import { parseProof, verifyProof } from '#schema/tlog-proof.ts';
 import type { Archive } from '../../compliance/archive/archive.ts';
+import { recordImported } from '../../compliance/privacy/index-tokens.ts';
 import { verifyCertificate } from '../../compliance/privacy/verify-certificate.ts';
 import { exportNdjson } from '../../subgraphs/audit/export.ts';
 import { eraseSubject, erasureCertificate, findErasure, listErasures } from '../../subgraphs/audit/personal-erasure.ts';
+import { createView } from '../../subgraphs/audit/saved-views.ts';
 import { findProofs } from '../../subgraphs/audit/proof.ts';
 import { findEvents, listEvents } from '../../subgraphs/audit/service.ts';
 import { endTenant } from '../../subgraphs/tenants/ending.ts';
@@ -71,6 +73,17 @@ describe('personal values in the log', () => {
     }
   });
 
+  it('are found together with what is not sealed, piece by piece, and by exports too', async () => {
+    const found = async (text: string) =>
+      (await listEvents(admin, { filter: { text } })).edges.map(({ node }) => node.id);
+    expect(await found(`audit_log ${ADDRESS}`)).toContain(almas);
+    expect(await found(`${ADDRESS} document`)).toEqual([]);
+    let text = '';
+    for await (const piece of await exportNdjson(admin, { text: `audit_log ${ADDRESS}` })) text += String(piece);
+    expect(text).toContain(almas);
+    expect(text).not.toContain(berts);
+  });
+
   it('are exported sealed', async () => {
     let text = '';
     for await (const piece of await exportNdjson(admin, {})) text += String(piece);
@@ -90,6 +103,7 @@ describe('erasing a person', () => {
       archive: filesOf(house.archiveFolder),
       proof: proof?.tlogProof ?? '',
     };
+    await createView(admin, { name: 'about her', shared: false, filter: { text: `${NAME} document.share` } });
     const made = await eraseSubject(admin, { userId: alma, basis: 'consent_withdrawn', request: 'DSR-42' });
     erasure = made.id;
   });
@@ -119,6 +133,16 @@ describe('erasing a person', () => {
     }
     const page = await listEvents(admin, { filter: { text: ADDRESS } });
     expect(page.edges).toEqual([]);
+  });
+
+  it('is known to the archive for as long as the platform keeps anything', async () => {
+    const { rows } = await withClient(house.stores.url('eu-1 audit'), (client) =>
+      client.query<{ key: string; is_platform: boolean; is_due_before: boolean }>(
+        `select key, tenant_id = '00000000-0000-7000-8000-000000000000' as is_platform, due_at < retain_until as is_due_before
+           from app.archive_objects where key like '%/erasures/%'`,
+      ),
+    );
+    expect(rows).toEqual([{ key: expect.any(String), is_platform: true, is_due_before: true }]);
   });
 
   it('leaves every older proof as it was', () => {
@@ -235,6 +259,36 @@ describe('the end of a tenant', () => {
     expect((await listErasures(ctx, { first: 20 })).edges.map(({ node }) => node)).toMatchObject([
       { state: 'erased', subject: null },
     ]);
+  });
+});
+
+describe('entries that came back from the archive', () => {
+  it('are found again by the sealed values of everybody but the erased', async () => {
+    const ids = async (text: string) =>
+      (await listEvents(admin, { filter: { text } })).edges.map(({ node }) => node.actor.id);
+    expect(await ids('198.51.100.4')).toContain(bert);
+    await withClient(house.stores.url('eu-1 audit'), async (client) => {
+      await client.query('set search_path = app; delete from log_index_tokens');
+      const { rows } = await client.query<{
+        tenant_id: string;
+        epoch: number;
+        seq: string;
+        leaf: Buffer;
+        entry: string;
+      }>('select tenant_id, epoch, seq, leaf, entry from log_entries where tenant_id = $1 order by seq', [
+        uuidOf('tnt', house.acme),
+      ]);
+      const entries = rows.map(({ tenant_id: tenantId, epoch, seq, leaf, entry }) => {
+        const { event } = parseEntry(Buffer.from(entry));
+        return { tenantId, epoch, seq: Number(seq), leaf, event };
+      });
+      await recordImported(client, entries);
+    });
+    expect(await ids('198.51.100.4')).toEqual([]);
+    expect(await erasureTurn(house)()).toBe(true);
+    expect(await ids('198.51.100.4')).toContain(bert);
+    expect(await ids(ADDRESS)).toEqual([]);
+    expect(await erasureTurn(house)()).toBe(false);
   });
 });
 

@@ -284,10 +284,12 @@ describe('the comparison with the archive', () => {
     expect(await compare()).toMatchObject({ faults: 1 });
     const told = (await events()).filter(({ type }) => type === 'archive.fault_found');
     expect(told).toEqual([{ type: 'archive.fault_found', detail: { key, fault } }]);
-    const { rows } = await sealing.cell.audit.query('select alarm from log_heads where alarm is not null');
-    expect(rows).toEqual([{ alarm: 'The archive does not hold an object of the log as it was sealed.' }]);
+    const alarms = async () => (await sealing.cell.audit.query('select kind, sentence from log_alarms')).rows;
+    const alarm = [{ kind: 'archive', sentence: 'The archive does not hold an object of the log as it was sealed.' }];
+    expect(await alarms()).toEqual(alarm);
     replace(path, bytes);
     expect(await compare()).toMatchObject({ faults: 0 });
+    expect(await alarms()).toEqual([]);
   });
 
   test('repairs no lock over other bytes of the same size', async () => {

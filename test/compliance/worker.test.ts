@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await cell.superuserOfTenants.query('delete from app.outbox');
+  await cell.superuserOfTenants.query('truncate app.outbox, app.sequenced_events');
   await cell.superuserOfAudit.query(
     'truncate app.log_heads, app.log_entries, app.log_tiles, app.segments, app.log_refusals',
   );

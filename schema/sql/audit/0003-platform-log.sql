@@ -154,11 +154,27 @@ create table app.missing_events (
   mutations integer not null check (mutations > 0),
   events integer not null check (events between 0 and mutations),
   missed_at timestamptz not null,
-  -- When the events were found after all.
+  -- When the events were found after all, or somebody has said why there are none.
   found_at timestamptz,
-  primary key (tenant_id, request_id, action)
+  acknowledged_at timestamptz,
+  reason text check (length(reason) between 1 and 500),
+  primary key (tenant_id, request_id, action),
+  check ((acknowledged_at is null) = (reason is null))
 );
-create index missing_events_open on app.missing_events (tenant_id) where found_at is null;
+create index missing_events_open on app.missing_events (tenant_id) where found_at is null and acknowledged_at is null;
 call tenon.protect_for_worker('app.missing_events');
 grant select on app.missing_events to tenon_app;
 grant select, insert, update on app.missing_events to tenon_worker;
+
+-- Alarms at a tenant's log, or under the platform's id at that of the platform, of what is looked after beside sequencing
+-- and sealing, whose own alarm stands in log_heads: each kind is raised and ended by one part of the worker alone.
+create table app.log_alarms (
+  tenant_id uuid not null default tenon.tenant_id(),
+  kind text not null check (kind in ('completeness', 'archive', 'shrunk')),
+  sentence text not null check (length(sentence) between 1 and 500),
+  since timestamptz not null,
+  primary key (tenant_id, kind)
+);
+call tenon.protect_for_worker('app.log_alarms');
+grant select on app.log_alarms to tenon_app;
+grant select, insert, update, delete on app.log_alarms to tenon_worker;

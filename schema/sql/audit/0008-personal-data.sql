@@ -16,6 +16,16 @@ call tenon.protect_for_worker('app.log_index_tokens');
 grant select on app.log_index_tokens to tenon_app;
 grant select, insert, delete on app.log_index_tokens to tenon_worker;
 
+-- Blocks whose entries came back from the archive, where no tokens lie: they are made again from the values themselves.
+create table app.log_token_gaps (
+  tenant_id uuid not null default tenon.tenant_id(),
+  epoch integer not null,
+  block integer not null,
+  primary key (tenant_id, epoch, block)
+);
+call tenon.protect_for_worker('app.log_token_gaps');
+grant select, insert, delete on app.log_token_gaps to tenon_worker;
+
 -- Erasures, each as the log tells of it. The key is gone before the event is written; the row says how far the rest has
 -- come, so that whoever goes on after a crash, or after a backup was restored, knows what to do again.
 create table app.erasures (

@@ -1,7 +1,8 @@
 -- Keys of data subjects. Personal values in audit events are sealed under the key of their person, that key is wrapped by
 -- the key of her tenant, and that one by a key of the deployment, which no database holds. Without the row nothing opens.
 
--- Whoever destroys a key destroys it for good; a row that a backup brings back is destroyed again.
+-- Whoever destroys a key destroys it for good; a row that a backup brings back is destroyed again. Nobody puts another key
+-- in the place of one: a tenant's may be wrapped anew by another key of the deployment, which is named with it.
 create function tenon.keep_destroyed() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -9,6 +10,10 @@ as $$
 begin
   if old.wrapped is null and new.wrapped is not null then
     raise exception 'a destroyed key stays destroyed' using errcode = '42501';
+  end if;
+  if new.wrapped is not null and new.wrapped is distinct from old.wrapped
+    and to_jsonb(new) ->> 'data_kid' is not distinct from to_jsonb(old) ->> 'data_kid' then
+    raise exception 'a key is not exchanged' using errcode = '42501';
   end if;
   return new;
 end
@@ -29,7 +34,7 @@ create table app.tenant_keys (
 );
 call tenon.protect('app.tenant_keys');
 grant select, insert, update (wrapped, destroyed_at) on app.tenant_keys to tenon_app;
-grant insert, update (wrapped, destroyed_at) on app.tenant_keys to tenon_worker;
+grant insert, update (data_kid, wrapped, destroyed_at) on app.tenant_keys to tenon_worker;
 create trigger keep_destroyed before update on app.tenant_keys for each row execute function tenon.keep_destroyed();
 
 -- One row a person, also after her key is destroyed: there is never a second key of hers.
@@ -55,12 +60,70 @@ grant select, insert, update (wrapped, destroyed_at) on app.subject_keys to teno
 grant insert, update (wrapped, destroyed_at, cleared_at) on app.subject_keys to tenon_worker;
 create trigger keep_destroyed before update on app.subject_keys for each row execute function tenon.keep_destroyed();
 
--- Under which tokens the sealed values of the event can be looked for: {"<kid>": ["<token in base64url>"]}.
-alter table app.outbox add column index_tokens jsonb;
+-- What the worker may do to an erased person, tenant by tenant: call these functions and nothing else. Each of them looks
+-- for itself whether the key of the person is destroyed, and reads her address itself, so that whoever speaks for the
+-- worker erases nobody whom no one has erased.
 
--- The worker erases people tenant by tenant, under the context of each: what her account consists of goes with its row.
-grant delete on app.users, app.document_shares to tenon_worker;
-grant update (user_id, metadata) on app.usage_events to tenon_worker;
+-- Lets a function run with the rights of tenon_eraser, called by the worker alone.
+create procedure tenon.run_as_eraser(target regprocedure)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format('revoke all on function %s from public', target);
+  execute format('grant execute on function %s to tenon_worker', target);
+  -- A new owner has to be able to make functions there at that moment, and never else.
+  grant create on schema tenon to tenon_eraser;
+  execute format('alter function %s owner to tenon_eraser', target);
+  revoke create on schema tenon from tenon_eraser;
+end
+$$;
+revoke all on procedure tenon.run_as_eraser(regprocedure) from public;
+
+-- An error for a person whose key is not destroyed in the tenant of the transaction.
+create function tenon.require_erased(person uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from app.subject_keys k where k.subject = person and k.wrapped is null) then
+    raise exception 'the key of this person is not destroyed' using errcode = '42501';
+  end if;
+end
+$$;
+revoke all on function tenon.require_erased(uuid) from public;
+grant execute on function tenon.require_erased(uuid) to tenon_eraser;
+grant select on app.subject_keys to tenon_eraser;
+
+-- What her account consists of goes with its row. What is announced of it is announced here, with these rights, and not at
+-- the commit with those of the caller.
+create function tenon.erase_user(person uuid) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone bigint;
+begin
+  perform tenon.require_erased(person);
+  delete from app.users u where u.id = person;
+  get diagnostics gone = row_count;
+  set constraints all immediate;
+  return gone;
+end
+$$;
+call tenon.run_as_eraser('tenon.erase_user(uuid)');
+grant select, delete on app.users to tenon_eraser;
+
+-- Of the triggers on people and on what hangs on them.
+grant select on app.groups, app.group_members, app.group_roles, app.security_event_receivers to tenon_eraser;
+grant select, insert, update on app.revocations, app.security_event_deliveries to tenon_eraser;
+grant select, update on tenon.change_counter to tenon_eraser;
+grant execute on function tenon.announce(text, uuid, text), tenon.uuidv7(),
+  tenon.enqueue_security_event(tenon.security_event), tenon.scim_events(text), tenon.scim_change(),
+  tenon.changed_keys(jsonb, jsonb), tenon.session_ends() to tenon_eraser;
+grant usage on type tenon.security_event to tenon_eraser;
+
+-- The worker ends access of its own, too, tenant by tenant, and tells of it as everybody does.
 grant insert, update on app.revocations to tenon_worker;
 grant insert on app.security_event_deliveries to tenon_worker;
 grant select, update on tenon.change_counter to tenon_worker;
@@ -68,3 +131,39 @@ grant execute on function tenon.announce(text, uuid, text), tenon.uuidv7(),
   tenon.enqueue_security_event(tenon.security_event), tenon.scim_events(text), tenon.scim_change(),
   tenon.changed_keys(jsonb, jsonb), tenon.session_ends() to tenon_worker;
 grant usage on type tenon.security_event to tenon_worker;
+
+-- Usage stays, for rating, without her name and without what the reporter said beside the figures.
+create function tenon.erase_usage_events(person uuid) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  cleared bigint;
+begin
+  perform tenon.require_erased(person);
+  update app.usage_events e set user_id = null, metadata = '{}' where e.user_id = person;
+  get diagnostics cleared = row_count;
+  return cleared;
+end
+$$;
+call tenon.run_as_eraser('tenon.erase_usage_events(uuid)');
+grant select, update (user_id, metadata) on app.usage_events to tenon_eraser;
+
+-- What was shared with her address, as long as her account still says which it is.
+create function tenon.erase_document_shares(person uuid) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone bigint;
+begin
+  perform tenon.require_erased(person);
+  delete from app.document_shares s
+   where lower(s.recipient) in (
+     select unnest(array[u.email_folded, u.user_name_folded]) from app.users u where u.id = person);
+  get diagnostics gone = row_count;
+  return gone;
+end
+$$;
+call tenon.run_as_eraser('tenon.erase_document_shares(uuid)');
+grant select, delete on app.document_shares to tenon_eraser;

@@ -1,5 +1,5 @@
 -- Mutations that gateways let through and that answered without an error, until the compliance worker has found the event
--- of each in the log.
+-- of each in the log; and those that were under way when a gateway was killed.
 
 create table app.mutation_notes (
   tenant_id uuid not null default tenon.tenant_id() references app.tenants (tenant_id),
@@ -8,6 +8,8 @@ create table app.mutation_notes (
   request_id text not null check (length(request_id) <= 100),
   action text not null check (length(action) <= 200),
   noted_at timestamptz not null,
+  -- False where nobody knows whether it was done: it counts where the log holds an event of it.
+  answered boolean not null default true,
   -- Set before the notes are counted in the audit database, which remembers the batch.
   batch uuid,
   primary key (tenant_id, id)
