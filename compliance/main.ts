@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { subgraphs } from '#subgraphs';
 import { openDatabases } from '#kit/database.ts';
+import { startJobRunner } from '#kit/jobs/runner.ts';
 import { readContextKeys, readDataKeys } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
 import type { PersonalDataHandler } from '#kit/personal-data.ts';
@@ -13,10 +14,12 @@ import { parseVerifierKey } from '#schema/signed-note.ts';
 import { anchorSources } from './anchors/settings.ts';
 import { archiveCredentials, openArchive } from './archive/open.ts';
 import { evidenceTurn } from './evidence/turn.ts';
-import { createErasureTurn } from './privacy/turn.ts';
+import { serveMetrics, type MetricsServer } from './metrics/server.ts';
+import { newWorkerMetrics, type CellStanding } from './metrics/worker-metrics.ts';
+import { createErasureTurn, newErasureCounters, type ErasureCounters } from './privacy/turn.ts';
 import { createStreamTurn } from './streams/turn.ts';
-import { startUpkeep } from './upkeep.ts';
-import { startWorker, type WorkerCell } from './worker.ts';
+import { startUpkeep, type Upkeep } from './upkeep.ts';
+import { startWorker, type Worker, type WorkerCell } from './worker.ts';
 
 const clock = (): Date => new Date();
 const DAY_MS = 86_400_000;
@@ -38,7 +41,8 @@ await runProcess(async () => {
     poolSize: 8,
   });
   const platform = { config, databases, clock, publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
-  const deployment: Deployment = { platform, cells, keys };
+  const erasures = Object.fromEntries(cells.map(({ name }) => [name, newErasureCounters()]));
+  const deployment: Deployment = { platform, cells, keys, erasures };
   const streams = createStreamTurn({ platform, cells: cells.map(({ name }) => name), log });
   const worker = startWorker({
     cells,
@@ -60,13 +64,43 @@ await runProcess(async () => {
     ...anchorSources(config),
   });
   const work = subgraphs.flatMap(({ work: start }) => (start === undefined ? [] : [start(platform)]));
-  log('info', 'compliance worker ready', { cells: cells.length });
+  const jobs = startJobRunner({
+    platform,
+    kinds: subgraphs.flatMap(({ jobs: kinds = [] }) => kinds),
+    turns: subgraphs.flatMap(({ turns = [] }) => turns),
+  });
+  const metrics = await openMetrics(config, { worker, upkeep, erasures });
+  log('info', 'compliance worker ready', { cells: cells.length, metrics: metrics?.url });
   return async () => {
-    await Promise.all([worker.stop(), ...work.map((each) => each.stop())]);
+    await metrics?.close();
+    await Promise.all([worker.stop(), jobs.stop(), ...work.map((each) => each.stop())]);
     await Promise.all([upkeep.stop(), streams.settle()]);
     await databases.close();
   };
 });
+
+interface Measured {
+  readonly worker: Worker;
+  readonly upkeep: Upkeep;
+  readonly erasures: Readonly<Record<string, ErasureCounters>>;
+}
+
+async function openMetrics(
+  { host, workerPort }: Config,
+  { worker, upkeep, erasures }: Measured,
+): Promise<MetricsServer | null> {
+  if (workerPort === null) return null;
+  const standings = () =>
+    new Map<string, CellStanding>(
+      [...upkeep.standings].flatMap(([cell, standing]) => {
+        const [counted, erased] = [worker.counters[cell], erasures[cell]];
+        return counted === undefined || erased === undefined
+          ? []
+          : [[cell, { ...standing, worker: counted, erasures: erased }]];
+      }),
+    );
+  return serveMetrics({ host, port: workerPort }, newWorkerMetrics(standings, upkeep.turns));
+}
 
 async function openCells(config: Config): Promise<WorkerCell[]> {
   const credentials = archiveCredentials(config);
@@ -82,6 +116,7 @@ interface Deployment {
   readonly platform: Platform;
   readonly cells: readonly WorkerCell[];
   readonly keys: SigningKeys;
+  readonly erasures: Readonly<Record<string, ErasureCounters>>;
 }
 
 function buildPacks({ platform, cells, keys }: Deployment): () => Promise<boolean> {
@@ -99,13 +134,15 @@ function buildPacks({ platform, cells, keys }: Deployment): () => Promise<boolea
   });
 }
 
-function completeErasures({ platform, cells, keys }: Deployment): () => Promise<boolean> {
+function completeErasures({ platform, cells, keys, erasures }: Deployment): () => Promise<boolean> {
   return createErasureTurn({
     platform,
     cells,
     signer: { name: keys.current.name, privateKey: keys.current.privateKey },
     verifierKeys: keys.verifierKeys.map(parseVerifierKey),
     parts: personalDataParts(),
+    counters: erasures,
+    backupMs: platform.config.backupDays === null ? null : platform.config.backupDays * DAY_MS,
     retentionMs: platform.config.retentionDays * DAY_MS,
     log,
   });

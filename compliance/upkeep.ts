@@ -5,6 +5,8 @@ import { log as logLine } from '#kit/log.ts';
 import { createRotationTurn } from './anchors/rotation-turn.ts';
 import { createAnchorTurn, type AnchorTurnOptions } from './anchors/turn.ts';
 import { announceStop } from './platform/announcement.ts';
+import { createLagTurn, newLags } from './metrics/lags.ts';
+import { countTurn, type CellStanding, type TurnCounts } from './metrics/worker-metrics.ts';
 import { createReconcileTurn, newReconcileCounters } from './platform/reconcile-turn.ts';
 import { createPlatformTurn, newPlatformCounters } from './platform/turn.ts';
 import { createSelfTestTurn } from './retention/self-test-turn.ts';
@@ -28,9 +30,15 @@ export interface UpkeepOptions extends Pick<AnchorTurnOptions, 'authority' | 'st
 
 /** Work on logs that goes on beside sequencing and sealing. */
 export interface Upkeep {
+  /** By name of the cell; the objects are updated in place. */
+  readonly standings: ReadonlyMap<string, UpkeepStanding>;
+  readonly turns: TurnCounts;
   /** Lets what is under way end, says in every platform log that it stops, and closes the connections. */
   stop(): Promise<void>;
 }
+
+/** What the upkeep has done for a cell since it started, and how far what follows the logs is behind. */
+export type UpkeepStanding = Pick<CellStanding, 'platform' | 'completeness' | 'retention' | 'lags'>;
 
 /** Each loop works with one connection at a time or two, and one of them may hold a lock meanwhile. */
 const AUDIT_CONNECTIONS = 12;
@@ -42,8 +50,14 @@ const DAY_MS = 86_400_000;
  * anchors, completeness, the search index, the retention of the archive. One that fails is logged, tried again ever more slowly, and holds up no other.
  */
 export function startUpkeep(options: UpkeepOptions): Upkeep {
-  const cells = options.cells.map((cell) => startCell(options, cell));
+  const turns: TurnCounts = new Map();
+  const standings = new Map(options.cells.map(({ name }) => [name, newStanding()]));
+  const cells = options.cells.map((cell) =>
+    startCell(options, { cell, turns, standing: standings.get(cell.name) ?? newStanding() }),
+  );
   return {
+    standings,
+    turns,
     stop: async () => {
       await Promise.all(cells.map((cell) => cell.stop()));
     },
@@ -52,16 +66,31 @@ export function startUpkeep(options: UpkeepOptions): Upkeep {
 
 type Turn = () => Promise<TurnResult | boolean>;
 
-function startCell(options: UpkeepOptions, cell: WorkerCell): Upkeep {
+function newStanding(): UpkeepStanding {
+  return {
+    platform: newPlatformCounters(),
+    completeness: newReconcileCounters(),
+    retention: newRetentionCounters(),
+    lags: newLags(),
+  };
+}
+
+interface CellScope {
+  readonly cell: WorkerCell;
+  readonly turns: TurnCounts;
+  readonly standing: UpkeepStanding;
+}
+
+function startCell(options: UpkeepOptions, { cell, turns: counts, standing }: CellScope): Pick<Upkeep, 'stop'> {
   const audit = openPool(cell.auditDatabase, AUDIT_CONNECTIONS);
   const tenants = openPool(cell.database, TENANT_CONNECTIONS);
   const { clock, retentionDays, signer, directory } = options;
   const retentionMs = retentionDays * DAY_MS;
   const { name, region, archive } = cell;
-  const platform = { audit, archive, region, cell: name, signer, clock, retentionMs, counters: newPlatformCounters() };
+  const platform = { audit, archive, region, cell: name, signer, clock, retentionMs, counters: standing.platform };
   const turns: Readonly<Record<string, Turn>> = {
     'the platform log': createPlatformTurn(platform),
-    completeness: createReconcileTurn({ tenants, audit, cell: name, clock, counters: newReconcileCounters() }),
+    completeness: createReconcileTurn({ tenants, audit, cell: name, clock, counters: standing.completeness }),
     anchors: createAnchorTurn({ ...options, audit, archive, region, cell: name, retentionMs }),
     'key rotation': createRotationTurn({
       audit,
@@ -81,11 +110,14 @@ function startCell(options: UpkeepOptions, cell: WorkerCell): Upkeep {
       clock,
       directory,
       defaultDays: retentionDays,
-      counters: newRetentionCounters(),
+      counters: standing.retention,
     }),
+    lags: createLagTurn({ tenants, audit }, standing.lags),
     'the self-test of the archive': createSelfTestTurn({ cell: name, audit, archive, signer, clock }),
   };
-  const loops = Object.entries(turns).map(([what, turn]) => startLoop(name, what, turn));
+  const loops = Object.entries(turns).map(([what, turn]) =>
+    startLoop(what, turn, { cell: name, count: (result) => countTurn(counts, { cell: name, part: what, result }) }),
+  );
   return {
     stop: async () => {
       await Promise.all(loops.map((loop) => loop.stop()));
@@ -95,13 +127,22 @@ function startCell(options: UpkeepOptions, cell: WorkerCell): Upkeep {
   };
 }
 
-function startLoop(cell: string, what: string, turn: Turn): TurnLoop {
+function startLoop(
+  what: string,
+  turn: Turn,
+  { cell, count }: { readonly cell: string; readonly count: (result: string) => void },
+): TurnLoop {
   return startTurnLoop({
     turn: async () => {
-      const result = await turn();
-      return typeof result === 'boolean' ? resultOf(result) : result;
+      const outcome = await turn();
+      const result = typeof outcome === 'boolean' ? resultOf(outcome) : outcome;
+      count(result);
+      return result;
     },
-    onFailure: (error) => told(cell, what, error),
+    onFailure: (error) => {
+      count('failed');
+      told(cell, what, error);
+    },
   });
 }
 

@@ -11,6 +11,7 @@ const RECORDED = {
   THROTTLED: 'request.throttle',
   FORBIDDEN: 'request.deny',
   TENANT_READ_ONLY: 'request.deny',
+  TENANT_SUSPENDED: 'request.deny',
   PERSISTED_QUERY_NOT_IN_LIST: 'operation.refuse',
   PERSISTED_QUERY_ID_REQUIRED: 'operation.refuse',
   COST_ESTIMATED_TOO_EXPENSIVE: 'operation.refuse',

@@ -9,12 +9,13 @@ import { endServerSpan, startServerSpan, underSpan } from '#kit/server-span.ts';
 import { tenantAttributes } from '#kit/tenant-trace.ts';
 import { fail, type ErrorCode, type TenonError } from '#schema/errors.ts';
 import { isBeyond, type Limits } from '#schema/limits.ts';
+import type { TenantContext } from '#schema/tenant-context.ts';
 import { budgetsLeft } from './admission.ts';
 import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
 import { recordDecision } from './decisions.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import { answerParameters, type OperationWays } from './graphql-way.ts';
-import { readBody, writeAnswer, type HttpAnswer } from './http/exchange.ts';
+import { nodeExchange, type HttpAnswer, type HttpExchange } from './http/exchange.ts';
 import { readGraphqlRequest } from './http/graphql-request.ts';
 import { refusalMediaType } from './http/negotiation.ts';
 import { deadlineOf } from './links/call-times.ts';
@@ -22,12 +23,14 @@ import { RequestWatch } from './links/request-signal.ts';
 import { documentIdOfPath } from './operations/document-address.ts';
 import type { RequestUnderWay } from './revocation/requests-under-way.ts';
 import { refusalAnswer } from './use-error-masking.ts';
-import { useTenancy } from './use-tenancy.ts';
+import { useTenancy, type Tenancy } from './use-tenancy.ts';
 
 /** Stands in front of a server's router. */
 export interface GraphqlDoor {
   /** Answers a request for `/graphql` and returns true; leaves any other alone and returns false. */
   readonly take: (req: IncomingMessage, res: ServerResponse) => boolean;
+  /** Answers a request that is known to be for `/graphql`. */
+  readonly serve: (exchange: HttpExchange) => void;
   /** From now on every answer ends its connection. */
   readonly drain: () => void;
 }
@@ -41,9 +44,10 @@ export function newGraphqlDoor(ways: OperationWays): GraphqlDoor {
   return {
     take: (req, res) => {
       if (!isGraphqlAddress(req.url ?? '')) return false;
-      void serve(ways, { req, res, door });
+      void serve(ways, nodeExchange(req, res), door);
       return true;
     },
+    serve: (exchange) => void serve(ways, exchange, door),
     drain: () => {
       door.isDraining = true;
     },
@@ -56,32 +60,56 @@ function isGraphqlAddress(url: string): boolean {
   return next === undefined || next === '?' || next === '/';
 }
 
-/** One request at the door, and who it turned out to come from. */
-interface Visit {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+/** One request at the door, who it turned out to come from, and what ends it. A class, since every request has one. */
+class Visit implements RequestUnderWay {
+  readonly exchange: HttpExchange;
   readonly origin: RequestOrigin;
   readonly span: Span;
-  caller: Authenticated | null;
+  readonly startedMs = performance.now();
+  caller: Authenticated | null = null;
+  watch: RequestWatch | null = null;
+  /** Why the gateway itself ended it. */
+  endedBy: TenonError | null = null;
+  readonly #tenancy: Tenancy;
+
+  constructor(exchange: HttpExchange, trusted: IsTrusted | false, tenancy: Tenancy) {
+    const { headers, method } = exchange;
+    this.exchange = exchange;
+    this.#tenancy = tenancy;
+    this.origin = originOf({ headers, ip: callerAddress({ socket: exchange, headers }, trusted) });
+    this.span = startServerSpan({ method, headers, route: '/graphql' });
+  }
+
+  get tenant(): TenantContext {
+    return this.caller?.tenant ?? fail('UNAUTHENTICATED', 'nobody is known yet');
+  }
+
+  again(): Authenticated | Promise<Authenticated> {
+    return useTenancy(this.#tenancy, this.exchange.headers, this.origin);
+  }
+
+  end(reason: TenonError): void {
+    this.endedBy = reason;
+    this.watch?.abort(reason);
+  }
 }
 
-/** One call of the door; whether its answer ends the connection is known when it is written. */
-interface Call extends Pick<Visit, 'req' | 'res'> {
-  readonly door: { readonly isDraining: boolean; readonly trusted: IsTrusted | false };
+/** What is the same for every request; whether an answer ends its connection is known when it is written. */
+interface DoorState {
+  readonly isDraining: boolean;
+  readonly trusted: IsTrusted | false;
 }
 
-async function serve(behind: OperationWays, { req, res, door }: Call): Promise<void> {
-  const origin = originOf({ headers: req.headers, ip: callerAddress(req, door.trusted) });
-  const span = startServerSpan({ method: req.method ?? '', headers: req.headers, route: '/graphql' });
-  const visit: Visit = { req, res, origin, span, caller: null };
+async function serve(behind: OperationWays, exchange: HttpExchange, door: DoorState): Promise<void> {
+  const visit = new Visit(exchange, door.trusted, behind.parts.tenancy);
   let answer: HttpAnswer;
   try {
-    answer = await (isPageRequest(req, behind.parts) ? graphiql() : answerVisit(behind, visit));
+    answer = await (isPageRequest(exchange, behind.parts) ? graphiql() : answerVisit(behind, visit));
   } catch (thrown) {
     answer = await refuse(behind.parts, visit, thrown);
   }
-  if (door.isDraining) res.shouldKeepAlive = false;
-  if (!res.destroyed) writeAnswer(res, answer, linesOf(origin, answer));
+  const { origin, span } = visit;
+  if (!exchange.isGone) exchange.write(answer, { lines: linesOf(origin, answer), isLast: door.isDraining });
   endServerSpan(span, answer.status);
 }
 
@@ -94,44 +122,34 @@ function linesOf({ requestId }: RequestOrigin, { headers }: HttpAnswer): readonl
 
 async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAnswer> {
   const { parts } = behind;
-  const { req, origin, span } = visit;
-  const method = methodOf(req);
-  if (isBeyond(parts.limits, 'headers', req.rawHeaders.length / 2)) parts.metrics.limitsExceeded(['headers']);
-  const found = span.isRecording()
-    ? underSpan(span, () => useTenancy(parts.tenancy, req.headers, origin))
-    : useTenancy(parts.tenancy, req.headers, origin);
+  const { exchange, span } = visit;
+  const method = methodOf(exchange);
+  if (isBeyond(parts.limits, 'headers', exchange.headerCount)) parts.metrics.limitsExceeded(['headers']);
+  const found = span.isRecording() ? underSpan(span, () => visit.again()) : visit.again();
   visit.caller = found instanceof Promise ? await found : found;
   const { tenant, limits } = visit.caller;
   if (span.isRecording()) span.setAttributes(tenantAttributes(tenant));
-  const watch = new RequestWatch(visit.res, deadlineOf(tenant.tier));
-  const ended: { reason: TenonError | null } = { reason: null };
-  const underWay: RequestUnderWay = {
-    tenant,
-    startedMs: performance.now(),
-    again: () => useTenancy(parts.tenancy, req.headers, origin),
-    end: (reason) => {
-      ended.reason = reason;
-      watch.abort(reason);
-    },
-  };
-  const place = parts.underWay.enter(underWay);
+  const watch = (visit.watch = new RequestWatch(exchange, deadlineOf(tenant.tier)));
+  const place = parts.underWay.enter(visit);
   try {
-    const { pathId, search } = addressOf(req);
-    const body = method === 'POST' ? await readBody(req, bodyMax(parts.limits)) : '';
+    const { pathId, search } = addressOf(exchange);
+    const read = method === 'POST' ? exchange.readBody(bodyMax(parts.limits)) : '';
+    const body = typeof read === 'string' ? read : await read;
     if (isBeyond(parts.limits, 'bodyBytes', body.length)) parts.metrics.limitsExceeded(['bodyBytes']);
-    const message = { method, contentType: req.headers['content-type'], search, body };
+    const { headers } = exchange;
+    const message = { method, contentType: headers['content-type'], search, body };
     const parameters = readGraphqlRequest(message, batchMax(parts.limits));
     if (Array.isArray(parameters) && isBeyond(parts.limits, 'batch', parameters.length))
       parts.metrics.limitsExceeded(['batch']);
     const answer = await answerParameters(behind, {
       parameters,
       request: requestContext(parts.platform, tenant, watch.signal),
-      http: { method, headers: req.headers, pathId },
+      http: { method, headers, pathId },
       limits,
       span,
     });
     // Whose access has ended meanwhile is told so, whatever became of the operation.
-    if (ended.reason !== null) throw ended.reason;
+    if (visit.endedBy !== null) throw visit.endedBy;
     return answer;
   } finally {
     parts.underWay.leave(place);
@@ -140,14 +158,14 @@ async function answerVisit(behind: OperationWays, visit: Visit): Promise<HttpAns
 }
 
 /** Where it is known who asks, she learns what her budgets are like, as from any other answer. */
-async function refuse(parts: GatewayParts, { req, origin, caller }: Visit, thrown: unknown): Promise<HttpAnswer> {
+async function refuse(parts: GatewayParts, { exchange, origin, caller }: Visit, thrown: unknown): Promise<HttpAnswer> {
   const { error, code, status } = refusalAnswer(thrown, origin.requestId);
   const request = caller === null ? null : requestContext(parts.platform, caller.tenant);
   if (request !== null) await recordDecision(parts.decisions, request, code);
   parts.metrics.observe({ tenant: caller?.tenant ?? null, status, seconds: 0, code, estimated: null, actual: null });
   const asker = caller === null || request === null ? null : { request, limits: caller.limits, isBatched: false };
   const spent = asker === null ? null : spendingAnswer({}, budgetsLeft(parts.admission, asker), {});
-  const mediaType = refusalMediaType(req.headers.accept);
+  const mediaType = refusalMediaType(exchange.headers.accept);
   return {
     status: refusalStatus(code, mediaType, status),
     mediaType,
@@ -175,18 +193,18 @@ function batchMax({ batch: { max, mode } }: Limits): number {
   return mode === 'enforce' ? max : Infinity;
 }
 
-function methodOf({ method }: IncomingMessage): 'GET' | 'POST' {
+function methodOf({ method }: HttpExchange): 'GET' | 'POST' {
   return method === 'GET' || method === 'POST' ? method : fail('METHOD_NOT_ALLOWED', `${method} /graphql`);
 }
 
-function addressOf({ url = '' }: IncomingMessage): { pathId: string | null; search: string } {
+function addressOf({ url }: HttpExchange): { pathId: string | null; search: string } {
   if (url === '/graphql') return { pathId: null, search: '' };
   const question = url.indexOf('?');
   const path = question === -1 ? url : url.slice(0, question);
   return { pathId: documentIdOfPath(path), search: question === -1 ? '' : url.slice(question) };
 }
 
-function isPageRequest({ method, url = '', headers }: IncomingMessage, { platform }: GatewayParts): boolean {
+function isPageRequest({ method, url, headers }: HttpExchange, { platform }: GatewayParts): boolean {
   if (method !== 'GET' || platform.config.profile === 'production') return false;
   return headers.accept?.includes('text/html') === true && !url.includes('query=');
 }

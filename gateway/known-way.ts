@@ -6,6 +6,7 @@ import { admit, settle, type AskedOperation } from './admission.ts';
 import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
 import type { CostExtension } from './budget/budget-headers.ts';
 import { recordDecision } from './decisions.ts';
+import type { ProgramResult } from './execution/program.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import type { HttpAnswer } from './http/exchange.ts';
@@ -66,15 +67,23 @@ export async function callSubgraphs(
   { operation, variables }: AskedOperation,
 ): Promise<Answered> {
   const { signal, tenant } = ctx.request;
-  const { json, data, errors } = await operation.program.run({ variables, links, call: ctx, signal });
-  if (operation.kind === 'mutation') mutations.add(ctx.request, operation.audited, data);
+  const noted = operation.kind === 'mutation' ? mutations.begin(ctx.request, operation.audited) : undefined;
+  let ran: ProgramResult;
+  try {
+    ran = await operation.program.run({ variables, links, call: ctx, signal });
+  } catch (thrown) {
+    noted?.(null);
+    throw thrown;
+  }
+  const { json, data, errors } = ran;
+  noted?.(data);
   // Who changed something is answered when this gateway knows of it, so that her next request meets no older memory.
   // An operator may have changed something in any cell.
   if (operation.kind === 'mutation')
     await feed.caughtUp(tenant.scopes.includes('platform:tenants') ? null : tenant.cell);
   // What it cost is paid also where the answer turns out too large.
   if (ctx.spending !== undefined && json !== null) ctx.spending.actual = operation.cost.actual(data, variables);
-  if (json !== null && isBeyond(limits, 'responseBytes', Buffer.byteLength(json)))
+  if (json !== null && isBeyond(limits, 'responseBytes', bytesOf(json, limits.responseBytes.max)))
     metrics.limitsExceeded(['responseBytes']);
   if (errors.length === 0) return { json, errors };
   const masked = errors.map((error) => maskError(error, tenant.requestId));
@@ -83,8 +92,13 @@ export async function callSubgraphs(
   return { json, errors: masked };
 }
 
+/** UTF-8 takes at most three bytes for what is one of a string's units: an answer that cannot be too long is not counted. */
+function bytesOf(json: string, max: number): number {
+  return json.length * 3 <= max ? json.length : Buffer.byteLength(json);
+}
+
 /** What a subgraph denies inside an answer, the tenant finds in her log like what the gateway itself denies. */
-const DENIALS: ReadonlySet<ErrorCode> = new Set(['FORBIDDEN', 'TENANT_READ_ONLY']);
+const DENIALS: ReadonlySet<ErrorCode> = new Set(['FORBIDDEN', 'TENANT_READ_ONLY', 'TENANT_SUSPENDED']);
 
 /** Runs an operation on its way through Apollo Server, which writes the answer itself. */
 export async function executeForApollo(

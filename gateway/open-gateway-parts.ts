@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { changeFeedOf, type ChangeFeed } from '#kit/change-feed.ts';
 import { approvedOperations } from '#kit/approved-operations.ts';
 import { newCredentialCache } from '#kit/credential-cache.ts';
@@ -20,6 +21,7 @@ import { newAutomaticQueries } from './operations/automatic-persisted-queries.ts
 import { loadPersistedOperations, type PersistedOperations } from './operations/persisted-operations.ts';
 import { newRegisteredOperations } from './operations/registered-operations.ts';
 import { newMutationCounter } from './mutation-count.ts';
+import { openMutationJournal } from './mutation-journal.ts';
 import { openMutationNotes } from './mutation-count-writer.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import { acknowledgeRevocations } from './revocation/acknowledgement.ts';
@@ -59,7 +61,8 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
   const { feed, credentials, underWay } = await openAskers(platform, opened);
   const levels = openServiceLevels(platform);
   opened.push(() => levels.close());
-  const notes = openMutationNotes(databases, newMutationCounter());
+  const journal = openMutationJournal(join(config.home, 'mutation-notes'));
+  const notes = openMutationNotes({ databases, journal, counter: newMutationCounter({ journal }) });
   opened.push(() => notes.close());
   const { metrics } = levels;
   const subgraphs = openSubgraphLinks({ ...options, metrics });

@@ -1,20 +1,21 @@
 import type { ServerResponse } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { listen, newHttpServer } from '#kit/http-server.ts';
+import { KEEP_ALIVE_TIMEOUT_MS, listen, newHttpServer } from '#kit/http-server.ts';
 import { mountRoutes, type RouteEntrance } from '#kit/mount-routes.ts';
-import { requestContext } from '#kit/request-context.ts';
+import { requestContext, type Platform } from '#kit/request-context.ts';
 import { RequestEnding } from '#kit/request-ending.ts';
 import { traceRequests } from '#kit/server-span.ts';
 import { traceTenant } from '#kit/tenant-trace.ts';
 import type { ChangeFeed } from '#kit/change-feed.ts';
-import { drainMsOf } from '#schema/config.ts';
 import type { TenonError } from '#schema/errors.ts';
 import { newApolloServer } from './apollo-server.ts';
+import { drainMsOf } from './drain-time.ts';
 import type { GatewayOptions } from './gateway-options.ts';
 import type { GatewayParts } from './gateway-parts.ts';
-import { newGraphqlDoor } from './graphql-door.ts';
+import { newGraphqlDoor, type GraphqlDoor } from './graphql-door.ts';
 import { mountHealth } from './health.ts';
+import { openFront, type Front, type FrontOptions } from './http/front.ts';
 import { openGatewayParts } from './open-gateway-parts.ts';
 import { mountRemoteRoutes } from './remote-routes.ts';
 import { remoteAddresses } from './subgraph-links.ts';
@@ -43,7 +44,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const apollo = newApolloServer(parts);
   await apollo.start();
   const door = newGraphqlDoor({ parts, apollo });
-  const server = newHttpServer(platform, door.take);
+  let front: Front | undefined;
+  const server = newHttpServer(platform, {
+    door: door.take,
+    onServer: (node) => (front = openFront(node, frontOptions(door, platform))),
+  });
   traceRequests(server);
   let isDraining = false;
   // A connection that a request was under way on would else stay open for as long as clients may keep it.
@@ -59,12 +64,18 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     door.drain();
     const drainMs = drainMsOf(platform.config);
     if (drainMs > 0) await pause(drainMs);
+    front?.closeIdle();
     await server.close();
+    front?.close();
     await apollo.stop();
     await close();
   };
   let closing: Promise<void> | undefined;
   return { url, reload, close: () => (closing ??= drain()) };
+}
+
+function frontOptions({ serve }: GraphqlDoor, { config }: Platform): FrontOptions {
+  return { serve, keepAliveMs: KEEP_ALIVE_TIMEOUT_MS, firstBytesMs: config.requestTimeoutMs };
 }
 
 /** The REST doors of the subgraphs: those in this process are entered here, the others through their own server. */

@@ -17,13 +17,13 @@ export function tracedLink(
   onCall: OnCall,
 ): SubgraphLink<GatewayContext> {
   return {
-    send: async (request, call) => {
+    send: (request, call) => {
       const started = performance.now();
-      const result = await (call.span.isRecording()
-        ? sendTraced(link, request, { call, subgraph })
-        : link.send(request, call));
-      onCall(subgraph, (performance.now() - started) / 1000, hasFailed(result));
-      return result;
+      const sent = call.span.isRecording() ? sendTraced(link, request, { call, subgraph }) : link.send(request, call);
+      return sent.then((result) => {
+        onCall(subgraph, (performance.now() - started) / 1000, hasFailed(result));
+        return result;
+      });
     },
   };
 }

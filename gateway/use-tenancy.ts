@@ -23,7 +23,8 @@ export function useTenancy(
   headers: IncomingHttpHeaders,
   origin: RequestOrigin,
 ): Authenticated | Promise<Authenticated> {
-  return credentials.authenticate(bearerToken(headers.authorization), { ...origin, now: clock() });
+  const { requestId, ip, ua } = origin;
+  return credentials.authenticate(bearerToken(headers.authorization), { requestId, ip, ua, now: clock() });
 }
 
 function bearerToken(header: string | undefined): string {

@@ -200,6 +200,14 @@ export const SETTINGS = {
     fallback: 3_650,
     about: 'The most that a tenant may choose: no longer than that an ended tenant is stored.',
   },
+  backupDays: {
+    env: 'TENON_BACKUP_DAYS',
+    read: wholeNumber(1, 36_500),
+    takes: 'days',
+    fallback: null,
+    about:
+      'How long backups of the databases are kept; certificates of erasure name the day on which the last one from before is gone.',
+  },
   subgraphs: {
     env: 'SUBGRAPHS',
     read: subgraphs,
@@ -228,6 +236,13 @@ export const SETTINGS = {
     fallback: 4,
     about:
       'Parts of the tenants of a cell whose audit events are moved into their logs side by side, by one or several workers.',
+  },
+  workerPort: {
+    env: 'TENON_WORKER_PORT',
+    read: wholeNumber(0, 65_535),
+    takes: 'a port number',
+    fallback: null,
+    about: 'The port of HOST where the compliance worker serves /metrics and /healthz; without it nowhere.',
   },
   maxBodyBytes: {
     env: 'TENON_MAX_BODY_BYTES',
@@ -302,6 +317,13 @@ export const SETTINGS = {
     fallback: null,
     about: 'Where else than at PUBLIC_URL passkeys are made and used; each lies in the domain that they belong to.',
   },
+  signUp: {
+    env: 'TENON_SIGN_UP',
+    read: oneOf('open', 'closed'),
+    takes: 'open or closed',
+    fallback: 'closed',
+    about: 'Whether somebody without a credential may make a free tenant of her own, once she has proven her address.',
+  },
   mailUrl: {
     env: 'MAIL_URL',
     read: url,
@@ -344,22 +366,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   return config;
 }
 
-/** A health check every second that has to fail three times, and then the balancer's own time. */
-const PRODUCTION_DRAIN_MS = 5_000;
-
-/** Returns how long a gateway that is told to end still takes requests; nobody balances between embedded ones. */
-export function drainMsOf({ drainMs, profile }: Pick<Config, 'drainMs' | 'profile'>): number {
-  return drainMs ?? (profile === 'production' ? PRODUCTION_DRAIN_MS : 0);
-}
-
 /** Returns the environment of a child process: this one's, with the settings given instead of its own. */
 export function environmentWith(settings: Readonly<Record<string, string>>): Record<string, string | undefined> {
   return { ...process.env, ...settings };
-}
-
-/** True in a process that an npm script started, with a shell in between. */
-export function isStartedByNpm(env: Readonly<Record<string, string | undefined>> = process.env): boolean {
-  return env['npm_lifecycle_event'] !== undefined;
 }
 
 function readSetting(row: Setting<unknown>, env: Readonly<Record<string, string | undefined>>): unknown {

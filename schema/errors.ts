@@ -59,7 +59,7 @@ export const ERRORS = {
   UNKNOWN_METRIC: { status: 400, message: 'No price plan knows this metric.' },
   INVALID_TRANSITION: { status: 409, message: 'The state of the tenant does not allow this step.' },
   TENANT_READ_ONLY: { status: 403, message: 'The tenant is read-only; payment, export and administration still work.' },
-  TENANT_SUSPENDED: { status: 403, message: 'The tenant is suspended.' },
+  TENANT_SUSPENDED: { status: 403, message: 'The tenant is suspended; only payment and export still work.' },
   THROTTLED: { status: 429, message: 'A budget is used up; retry after the time in Retry-After.' },
   COST_ESTIMATED_TOO_EXPENSIVE: { status: 400, message: 'The operation costs more than a single request may.' },
   COST_INVALID_SLICING_ARGUMENTS: { status: 400, message: 'A list field needs exactly one of its slicing arguments.' },

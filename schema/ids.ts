@@ -33,6 +33,7 @@ export const ID_PREFIXES = [
   'vew',
   'hld',
   'str',
+  'job',
 ] as const;
 
 /** One of the prefixes. */

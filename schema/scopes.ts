@@ -20,6 +20,8 @@ export const SCOPES = {
   'identity:read': 'See identity providers, e-mail domains and receivers of security events.',
   'identity:write':
     'Connect identity providers: single sign-on, provisioning, e-mail domains and receivers of security events.',
+  'jobs:read': 'See the jobs of the tenant: how far they are and why they failed.',
+  'jobs:write': 'Cancel jobs and have failed ones tried again.',
   scim: 'Provision users and groups over SCIM.',
   'platform:tenants': 'Create and see tenants; for the operators of the platform only.',
 } as const;
@@ -54,6 +56,8 @@ export const BUILT_IN_ROLES = {
     'operations:approve',
     'identity:read',
     'identity:write',
+    'jobs:read',
+    'jobs:write',
   ],
   member: ['tenant:read', 'schema:read', 'users:read', 'projects:read', 'projects:write', 'billing:read'],
   auditor: [
@@ -64,6 +68,7 @@ export const BUILT_IN_ROLES = {
     'evidence:read',
     'evidence:write',
     'identity:read',
+    'jobs:read',
   ],
 } as const satisfies Record<string, readonly Scope[]>;
 

@@ -10,6 +10,7 @@ import type { JsonValue } from '#schema/canonical-json.ts';
 import { SETTINGS, type Setting } from '#schema/config.ts';
 import { ERRORS, type ErrorRow } from '#schema/errors.ts';
 import { SCOPES } from '#schema/scopes.ts';
+import { doorsTable, lifeDaysTable, lifeTable } from './tenants/life-table.ts';
 
 // Writes every file and table that follows from the code; with --check it compares them instead.
 
@@ -26,6 +27,10 @@ function generatedFiles(): Map<string, string> {
   files.set(
     'docs/reference.md',
     withTables('docs/reference.md', { scopes: scopesTable(), actions: actionsTable(supergraph) }),
+  );
+  files.set(
+    'docs/tenants.md',
+    withTables('docs/tenants.md', { life: lifeTable(), 'life-days': lifeDaysTable(), doors: doorsTable() }),
   );
   files.set(EVENT_SCHEMA, schemaText(entrySchema()));
   files.set('docs/audit-events.md', auditCatalogue(auditActions(supergraph)));

@@ -51,15 +51,19 @@ function copyMigration(names: Names): string {
   const template = files.find((file) => file.endsWith('-projects.sql'));
   if (template === undefined) throw new Error('the tables of the example product are missing');
   const path = join(folder, `${String(files.length + 1).padStart(4, '0')}-${names.plural}.sql`);
-  const text = `${readFileSync(join(ROOT, folder, template), 'utf8')}\n${ERASING}`;
+  const text = `${readFileSync(join(ROOT, folder, template), 'utf8')}\n${erasingOf(folder, files)}`;
   writeFileSync(join(ROOT, path), renamed(text, names), { flag: 'wx' });
   return path;
 }
 
-/** What the worker may do to the example's tables was granted after they were made. */
-const ERASING = `-- The worker erases people, tenant by tenant.
-grant delete on app.document_shares to tenon_worker;
-`;
+/** How the example forgets an erased person was said after its tables were made: at the end of the file about keys. */
+function erasingOf(folder: string, files: readonly string[]): string {
+  const file = files.find((name) => name.endsWith('-personal-keys.sql'));
+  const text = file === undefined ? '' : readFileSync(join(ROOT, folder, file), 'utf8');
+  const start = text.indexOf('-- What was shared with her address');
+  if (start < 0) throw new Error('how the example product forgets a person is missing');
+  return text.slice(start);
+}
 
 /** The catalogue of what the new subgraph writes into the audit log. */
 function copyActions(names: Names): string {
@@ -81,6 +85,9 @@ function register(names: Names): string[] {
     const read = `  '${names.plural}:read': 'See ${names.plural}.',\n`;
     const write = `  '${names.plural}:write': 'Create, change and share ${names.plural}.',\n`;
     return `${head}${read}${write}${tail}`;
+  });
+  insert('schema/tenant-doors.ts', /()(  'billing:read': 'payment')/, (head, tail) => {
+    return `${head}  '${names.plural}:read': 'read',\n  '${names.plural}:write': 'work',\n${tail}`;
   });
   const rights = `'${names.plural}:read', '${names.plural}:write', `;
   insert('schema/scopes.ts', /(admin: \[\s*)(')/, (head, tail) => `${head}${rights}${tail}`);
@@ -106,9 +113,13 @@ function register(names: Names): string[] {
     /(AUDIT_ACTION_PARTS[^{]*\{\n)([^}]*\})/,
     (head, tail) => `${head}  ${title}: ${names.plural}Actions,\n${tail}`,
   );
-  const rules = 'subgraphs/kit/catalog-table-rules.ts';
-  insert(rules, /()(  'document_shares',\n)/, (head, tail) => `${head}${renamed(tail, names)}${tail}`);
-  return ['schema/ids.ts', 'schema/scopes.ts', 'subgraphs/index.ts', 'schema/audit-actions/index.ts', rules];
+  return [
+    'schema/ids.ts',
+    'schema/scopes.ts',
+    'schema/tenant-doors.ts',
+    'subgraphs/index.ts',
+    'schema/audit-actions/index.ts',
+  ];
 }
 
 function insert(file: string, place: RegExp, text: (head: string, tail: string) => string): void {

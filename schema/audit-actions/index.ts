@@ -9,6 +9,7 @@ import { objectFault } from './check.ts';
 import { connectionActions } from './connections.ts';
 import type { PersonalSubject } from './field.ts';
 import { gatewayActions } from './gateway.ts';
+import { jobActions } from './jobs.ts';
 import { productActions } from './product.ts';
 import { signInActions } from './sign-in.ts';
 import { tenantActions } from './tenants.ts';
@@ -19,6 +20,7 @@ export const AUDIT_ACTION_PARTS: Readonly<Record<string, ActionRows>> = {
   'Signing in': signInActions,
   'Identity connections': connectionActions,
   Tenants: tenantActions,
+  Jobs: jobActions,
   Billing: billingActions,
   Product: productActions,
   'Audit log': auditActions,

@@ -31,6 +31,16 @@ const limits = object({
 
 const clientLimits = object(subjectLimits);
 
+const lifeDays = object({
+  trial: count,
+  trial_grace_hours: count,
+  read_only_after: count,
+  suspend_after: count,
+  delete_suspended_after: count,
+  delete_cancelled_after: count,
+  erase_after: count,
+});
+
 const operation: Fields = {
   client: text(63),
   document_id: text(200),
@@ -61,6 +71,34 @@ export const tenantActions: ActionRows = {
     resource: ['tenant'],
     resourceName: 'plain',
     context: { from: state, to: state, step: text(40) },
+  },
+  'tenant.set_life_days': {
+    version: 1,
+    about: 'An operator changed how long the parts of a life last in a tier.',
+    resource: ['tier'],
+    resourceName: 'plain',
+    context: { before: lifeDays, after: lifeDays },
+  },
+  'tenant.confirm_trial': {
+    version: 1,
+    about: 'Somebody agreed to pay once the trial is over.',
+    resource: ['tenant'],
+    resourceName: 'plain',
+    context: { trial_ends_at: nullable(time) },
+  },
+  'tenant.withdraw_confirmation': {
+    version: 1,
+    about: 'Somebody took back the agreement to pay after the trial.',
+    resource: ['tenant'],
+    resourceName: 'plain',
+    context: { confirmed_at: time },
+  },
+  'tenant.report_payment': {
+    version: 1,
+    about: 'An operator, or what collects payments, said that an invoice is unpaid or was paid.',
+    resource: ['tenant'],
+    resourceName: 'plain',
+    context: { outcome: choice('missed', 'paid'), reference: text(200) },
   },
   'limits.change': {
     version: 1,

@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Command, CommandSurroundings } from '#kit/command.ts';
-import { requireOpen } from '#kit/authorize.ts';
+import { requireDoor } from '#kit/authorize.ts';
 import { systemContext } from '#kit/credential.ts';
 import { findTenantBySlug } from '#kit/directory.ts';
 import { requestContext, type RequestContext } from '#kit/request-context.ts';
@@ -43,7 +43,7 @@ async function importFile(surroundings: CommandSurroundings, ctx: RequestContext
   const total = { accepted: 0, duplicates: 0 };
   const progress = progressOf(surroundings, source.bytes);
   try {
-    requireOpen(ctx.tenant.state);
+    requireDoor(ctx.tenant.state, 'work');
     for await (const { lines, bytesRead } of batchesOf(source.file)) {
       const receipt = await recordUsage(ctx, {
         items: lines.map(({ text, number }) => parseExactJson(text, `Line ${number}`)),

@@ -1,43 +1,27 @@
 import { fail } from '#schema/errors.ts';
 import type { Scope } from '#schema/scopes.ts';
+import { SCOPE_CLASSES, STATE_DOORS, type DoorClass } from '#schema/tenant-doors.ts';
 import type { TenantContext, TenantState } from '#schema/tenant-context.ts';
 
-/** States in which a tenant may read but not change her data (the deck: seven days after a missed payment). */
-const READ_ONLY_STATES: ReadonlySet<TenantState> = new Set(['read_only', 'cancelled']);
-/** States in which a tenant may do nothing at all. */
-const CLOSED_STATES: ReadonlySet<TenantState> = new Set([
-  'provisioning',
-  'suspended',
-  'soft_deleted',
-  'erasing',
-  'erased',
-]);
-/** Rights that stay usable in a read-only tenant: paying, exporting and administration must not be locked out. */
-const ALWAYS_WRITABLE: ReadonlySet<Scope> = new Set([
-  'billing:write',
-  'evidence:write',
-  'tenant:write',
-  'credentials:write',
-  'users:write',
-  'identity:write',
-  'scim',
-]);
-
-/** Passes a credential that carries the right; otherwise FORBIDDEN, naming the right that is missing. */
+/**
+ * Passes a credential that carries the right, in a tenant whose state still allows what the right is for; otherwise
+ * FORBIDDEN, naming the right that is missing, TENANT_READ_ONLY or TENANT_SUSPENDED.
+ */
 export function authorize(ctx: { readonly tenant: TenantContext }, scope: Scope): void {
   if (!ctx.tenant.scopes.includes(scope)) {
     fail('FORBIDDEN', `scope ${scope} is missing`, { hint: `It needs the scope ${scope}.` });
   }
-  if (scope.endsWith(':write')) requireWritable(ctx.tenant, scope);
+  requireDoor(ctx.tenant.state, SCOPE_CLASSES[scope]);
 }
 
-/** Passes a tenant whose state allows any request at all; otherwise TENANT_SUSPENDED. */
+/** Passes what a tenant may still do in her state; otherwise TENANT_READ_ONLY or TENANT_SUSPENDED. */
+export function requireDoor(state: TenantState, door: DoorClass): void {
+  const open = STATE_DOORS[state];
+  if (open.has(door)) return;
+  fail(open.has('read') ? 'TENANT_READ_ONLY' : 'TENANT_SUSPENDED', `the tenant is ${state}`);
+}
+
+/** Passes a tenant whose state allows any request at all, be it to pay or to take her data along; otherwise TENANT_SUSPENDED. */
 export function requireOpen(state: TenantState): void {
-  if (CLOSED_STATES.has(state)) fail('TENANT_SUSPENDED', `the tenant is ${state}`);
-}
-
-function requireWritable(tenant: TenantContext, scope: Scope): void {
-  if (READ_ONLY_STATES.has(tenant.state) && !ALWAYS_WRITABLE.has(scope)) {
-    fail('TENANT_READ_ONLY', `the tenant is ${tenant.state}`);
-  }
+  if (STATE_DOORS[state].size === 0) fail('TENANT_SUSPENDED', `the tenant is ${state}`);
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { databaseSecret, type ContextKeys } from '#schema/tenant-context.ts';
+import { migrateJobQueue } from './jobs/job-queue.ts';
 import { migrate } from './migrations.ts';
 
 /** The kinds of database, each with the folders of schema/sql that make it, in order. */
@@ -48,12 +49,13 @@ export async function ensureDatabase(superuserUrl: string, name: string): Promis
   });
 }
 
-/** Brings a database to the newest migrations of its kind and to the keys that its tenant contexts are signed with. */
+/** Brings a database to the newest migrations of its kind, a cell's job queue among them, and to the keys that its tenant contexts are signed with. */
 export async function migrateDatabase(order: MigrationOrder): Promise<void> {
   await setDatabaseRights(order.url);
   for (const folder of DATABASE_KINDS[order.kind]) {
     await migrate({ url: order.url, folder: sqlPath(folder), log: order.log });
   }
+  if (order.kind === 'cell') await migrateJobQueue(order.url);
   if (order.kind !== 'directory') await withClient(order.url, (client) => installContextKeys(client, order.keys));
 }
 

@@ -8,6 +8,7 @@ import { ArgumentValidationError, buildSchemaSync, createResolversMap, type NonE
 import { readFileSync } from 'node:fs';
 import { authorize } from './authorize.ts';
 import type { Command } from './command.ts';
+import type { CellTurn, JobKind } from './jobs/job-kind.ts';
 import { guardFields, permissionsOf, type Permissions } from './permission.ts';
 import type { PersonalDataHandler } from './personal-data.ts';
 import type { Platform, RequestContext } from './request-context.ts';
@@ -42,6 +43,10 @@ export interface SubgraphDefinition {
    * it, so that they have to share what there is to do.
    */
   readonly work?: (platform: Platform) => BackgroundWork;
+  /** Durable jobs that its mutations ask for, run by the worker. */
+  readonly jobs?: readonly JobKind[];
+  /** What the worker does in each cell at set times. */
+  readonly turns?: readonly CellTurn[];
   /** Commands that `tenon` offers for this part. */
   readonly commands?: readonly Command[];
 }

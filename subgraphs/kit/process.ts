@@ -1,4 +1,4 @@
-import { ConfigError, isStartedByNpm } from '#schema/config.ts';
+import { ConfigError } from '#schema/config.ts';
 import { TenonError } from '#schema/errors.ts';
 
 /** Ends what a process started; called once. */
@@ -61,4 +61,9 @@ function endWithShell(end: () => void): void {
 function sentenceOf(error: unknown): string {
   if (error instanceof TenonError || error instanceof ConfigError) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** True in a process that an npm script started, with a shell in between. */
+function isStartedByNpm(): boolean {
+  return process.env['npm_lifecycle_event'] !== undefined;
 }

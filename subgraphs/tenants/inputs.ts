@@ -1,9 +1,23 @@
-import { IsEmail, IsIn, IsString, Length, Matches, MaxLength } from 'class-validator';
+import { IsEmail, IsIn, IsOptional, IsString, Length, Matches, MaxLength } from 'class-validator';
 import { Field, ID, InputType, ObjectType } from 'type-graphql';
 import { TIERS, type TenantState, type Tier } from '#schema/tenant-context.ts';
+import { LifeDaysInput } from './life-model.ts';
 import { Tenant, TenantStateEnum, TierEnum } from './model.ts';
 
 const SLUG = /^[a-z][a-z0-9-]{1,38}[a-z0-9]$/;
+
+/** What a contract says that a tier does not. */
+@InputType()
+export class ContractInput {
+  @Field(() => LifeDaysInput, { nullable: true, description: 'Days that differ from those of her tier.' })
+  days?: LifeDaysInput | null;
+
+  @Field(() => Boolean, {
+    defaultValue: false,
+    description: 'Whether she has agreed to pay after the trial, as in a contract that is signed.',
+  })
+  confirmed!: boolean;
+}
 
 @InputType()
 export class CreateTenantInput {
@@ -34,6 +48,10 @@ export class CreateTenantInput {
   @IsString()
   @Length(1, 200)
   adminName!: string;
+
+  @Field(() => ContractInput, { nullable: true })
+  @IsOptional()
+  contract?: ContractInput | null;
 }
 
 @ObjectType()

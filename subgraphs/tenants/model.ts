@@ -65,6 +65,10 @@ export class Tenant {
   @Column({ type: 'timestamptz', name: 'state_since' })
   stateSince!: Date;
 
+  /** The step that led into the state; null for the first. */
+  @Column({ type: 'text', name: 'state_step', nullable: true })
+  stateStep!: string | null;
+
   @Column('integer')
   version!: number;
 

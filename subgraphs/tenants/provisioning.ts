@@ -6,7 +6,9 @@ import { fail } from '#schema/errors.ts';
 import { mintId, type Id } from '#schema/ids.ts';
 import type { TenantContext, Tier } from '#schema/tenant-context.ts';
 import { claimPlace, copyToDirectory } from './directory-entry.ts';
+import type { ContractTerms } from './contract.ts';
 import { CreateTenantInput } from './inputs.ts';
+import { daysOfTier } from './life-days.ts';
 import type { Tenant } from './model.ts';
 import { contextIn, OPERATOR_SLUG, systemOrigin, type Origin } from './operator.ts';
 import { seedOperators, seedTenant } from './seed.ts';
@@ -21,6 +23,8 @@ export interface TenantInput {
   readonly adminName: string;
   /** By default a free tenant is active, since there is nothing to try out, and any other begins with a trial. */
   readonly state?: 'trial' | 'active';
+  /** By default that of a tenant whom somebody sold to, with the days of her tier. */
+  readonly contract?: ContractTerms;
 }
 
 /** A tenant that is ready for use. */
@@ -69,7 +73,11 @@ export async function prepareTenant(
   const context = contextIn(place, origin);
   const ctx = requestContext(platform, context);
   const state = input.state ?? (input.tier === 'FREE' ? 'active' : 'trial');
-  const { tenant, admin, token } = await inTenant(ctx, (tx) => seedTenant(tx, ctx, { ...input, state }));
+  const contract = input.contract ?? { source: 'sales' };
+  const days = await daysOfTier(platform.databases, input.tier);
+  const { tenant, admin, token } = await inTenant(ctx, (tx) =>
+    seedTenant(tx, ctx, { ...input, state, contract, days }),
+  );
   const adminSignInUrl = `${platform.publicUrl}/sso/link?token=${encodeURIComponent(token)}`;
   return { tenant, context: { ...context, state: tenant.state }, adminUserId: admin, adminSignInUrl };
 }
@@ -95,8 +103,8 @@ export async function ensureOperatorTenant(platform: Platform): Promise<Operator
   return { tenant: place.id, apiKey: token };
 }
 
-/** Commands and embedded mode come past the graph, so its rules are applied here once more. */
-function requireValid(input: TenantInput): void {
+/** Passes what a tenant can be made of; else BAD_USER_INPUT. Not all who ask come by the graph, which has the same rules. */
+export function requireValid(input: TenantInput): void {
   const faults = validateSync(Object.assign(new CreateTenantInput(), input));
   const hints = faults.flatMap((fault) => Object.values(fault.constraints ?? {}));
   if (hints.length > 0) fail('BAD_USER_INPUT', 'the tenant is not well described', { hint: `${hints.join('; ')}.` });

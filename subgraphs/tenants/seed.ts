@@ -4,7 +4,9 @@ import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, type Id } from '#schema/ids.ts';
+import { DEFAULT_LIFE_DAYS, type LifeDays } from '#schema/life-days.ts';
 import { BUILT_IN_ROLES, OPERATOR_SCOPES, type Scope } from '#schema/scopes.ts';
+import { insertContract, type ContractTerms } from './contract.ts';
 import { Tenant } from './model.ts';
 
 // The first rows of identity's tables are written here: nobody in a new tenant could ask identity to do it. The events
@@ -17,6 +19,9 @@ export interface TenantSeed {
   readonly state: 'trial' | 'active';
   readonly adminEmail: string;
   readonly adminName: string;
+  readonly contract: ContractTerms;
+  /** How long the parts of a life last in her tier. */
+  readonly days: LifeDays;
 }
 
 /** What the seed has made, with a credential whose token is shown this once. */
@@ -59,7 +64,13 @@ export async function seedOperators(
   ctx: RequestContext,
   slug: string,
 ): Promise<Omit<Seeded, 'admin'>> {
-  const isNew = await insertTenant(tx, ctx, { slug, name: OPERATORS_NAME, state: 'active' });
+  const isNew = await insertTenant(tx, ctx, {
+    slug,
+    name: OPERATORS_NAME,
+    state: 'active',
+    contract: { source: 'sales' },
+    days: DEFAULT_LIFE_DAYS,
+  });
   if (isNew) await insertRoles(tx, { ...BUILT_IN_ROLES, operator: OPERATOR_SCOPES });
   const name = 'first operator';
   const expiresAt = new Date(ctx.clock().getTime() + KEY_LIFETIME_MS);
@@ -84,7 +95,7 @@ export async function seedOperators(
 async function insertTenant(
   tx: TenantTransaction,
   ctx: RequestContext,
-  row: Pick<TenantSeed, 'slug' | 'name' | 'state'>,
+  row: Pick<TenantSeed, 'slug' | 'name' | 'state' | 'contract' | 'days'>,
 ): Promise<boolean> {
   const { tenant, tier, region, cell } = ctx.tenant;
   const inserted = await tx.query(
@@ -93,6 +104,7 @@ async function insertTenant(
     [row.slug, row.name, tier, region, cell, row.state, ctx.clock()],
   );
   if (inserted.length === 0) return false;
+  await insertContract(tx, { terms: row.contract, state: row.state, days: row.days, now: ctx.clock() });
   await appendAudit(tx, ctx, {
     action: 'tenant.create',
     resource: { type: 'tenant', id: tenant, name: row.name },

@@ -1,15 +1,16 @@
 import { In } from 'typeorm';
 import type { Connection, ConnectionArgs } from '#kit/connection.ts';
-import { inTenant, type TenantTransaction } from '#kit/database.ts';
+import { inTenant } from '#kit/database.ts';
 import { findTenant } from '#kit/directory.ts';
-import { log } from '#kit/log.ts';
 import { appendAudit, recordAudit, type AuditNote } from '#kit/outbox.ts';
 import { requestContext, type RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
+import { changedDays, DEFAULT_LIFE_DAYS, readDays } from '#schema/life-days.ts';
 import { idOf, uuidOf, uuidOrNull } from '#schema/ids.ts';
-import { copyToDirectory, listPlaces } from './directory-entry.ts';
+import type { ContractTerms } from './contract.ts';
+import { listPlaces } from './directory-entry.ts';
 import type { ChangeTenantStateInput, ChangeTierInput, CreateTenantInput } from './inputs.ts';
-import { operatorTransition } from './lifecycle.ts';
+import { followInDirectory, lockTenant, takeStep } from './life-step.ts';
 import { Tenant, type TenantPlaceEntry } from './model.ts';
 import { contextIn, OPERATOR_SLUG } from './operator.ts';
 import { openTenant, prepareTenant } from './provisioning.ts';
@@ -40,7 +41,12 @@ export async function createTenant(
   ctx: RequestContext,
   input: CreateTenantInput,
 ): Promise<{ tenant: Tenant; adminSignInUrl: string }> {
-  const { tenant, adminSignInUrl } = await prepareTenant(ctx.platform, input, ctx.tenant);
+  const { slug, name, adminEmail, adminName } = input;
+  const { tenant, adminSignInUrl } = await prepareTenant(
+    ctx.platform,
+    { slug, name, tier: input.tier, region: input.region, adminEmail, adminName, contract: termsOf(ctx, input) },
+    ctx.tenant,
+  );
   const { tier, region, cell } = tenant;
   await recordAudit(ctx, { action: 'tenant.create', resource: resourceOf(tenant), context: { tier, region, cell } });
   await openTenant(ctx.platform, tenant);
@@ -84,45 +90,17 @@ export async function changeTenantState(
     });
   }
   const target = requestContext(ctx.platform, contextIn(place, ctx.tenant));
-  const { tenant, note } = await inTenant(target, (tx) => moveTenant(tx, target, to));
-  await followInDirectory(ctx, tenant);
+  const { tenant, note } = await takeStep(target, { to, by: 'operator' });
   await recordAudit(ctx, note);
   return tenant;
 }
 
-async function moveTenant(
-  tx: TenantTransaction,
-  ctx: RequestContext,
-  to: Tenant['state'],
-): Promise<{ tenant: Tenant; note: AuditNote }> {
-  const before = await lockTenant(tx, ctx.tenant.tenant);
-  const now = ctx.clock();
-  const transition = operatorTransition({ from: before.state, to, since: before.stateSince, now });
-  await tx.query(
-    'update tenants set state = $2, state_since = $3, version = version + 1, updated_at = $3 where id = $1',
-    [uuidOf('tnt', before.id), to, now],
-  );
-  const note = {
-    action: 'tenant.change_state',
-    resource: resourceOf(before),
-    context: { from: before.state, to, step: transition.action },
-  };
-  await appendAudit(tx, ctx, note);
-  return { tenant: await tx.manager.findOneByOrFail(Tenant, { id: before.id }), note };
-}
-
-async function lockTenant(tx: TenantTransaction, id: string): Promise<Tenant> {
-  const tenant = await tx.manager.findOne(Tenant, { where: { id }, lock: { mode: 'pessimistic_write' } });
-  return tenant ?? fail('NOT_FOUND', 'the tenant has no row in her cell');
-}
-
-/** The cell has decided and its row counts; a directory that is away gets its copy at the next start. */
-async function followInDirectory(ctx: RequestContext, tenant: Tenant): Promise<void> {
-  try {
-    await copyToDirectory(ctx.databases, tenant);
-  } catch (error) {
-    log('warn', 'the directory did not take the copy of a tenant', { tenant: tenant.id, error: String(error) });
-  }
+/** What somebody signed counts as her agreement; who says so is on record. */
+function termsOf(ctx: RequestContext, { contract }: CreateTenantInput): ContractTerms {
+  const given = Object.entries(contract?.days ?? {}).filter(([, days]) => typeof days === 'number');
+  const days = readDays(Object.fromEntries(given));
+  changedDays(DEFAULT_LIFE_DAYS, days);
+  return { source: 'sales', days, confirmedBy: contract?.confirmed === true ? ctx.tenant.actor.id : null };
 }
 
 function resourceOf(tenant: Tenant): AuditNote['resource'] {

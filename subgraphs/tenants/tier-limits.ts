@@ -1,10 +1,9 @@
-import type pg from 'pg';
 import { recordAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { TIER_LIMITS, type BudgetLimits } from '#schema/budget-limits.ts';
-import { asTenonError, fail } from '#schema/errors.ts';
 import { changedLimits, readLimitsChange } from '#schema/limits-change.ts';
 import type { Tier } from '#schema/tenant-context.ts';
+import { inDirectory } from './directory-transaction.ts';
 import type { BudgetLimitsView, SetTierLimitsInput } from './limits-model.ts';
 import { changeNote, refuseNumber } from './limits-note.ts';
 
@@ -35,25 +34,4 @@ export async function setTierLimits(ctx: RequestContext, input: SetTierLimitsInp
 
 function stored(tier: Tier, limits: unknown): BudgetLimits {
   return changedLimits(TIER_LIMITS[tier], readLimitsChange(limits));
-}
-
-async function inDirectory<T>(ctx: RequestContext, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await ctx.databases.directory
-    .connect()
-    .catch((cause: unknown) =>
-      fail('SERVICE_UNAVAILABLE', `the directory does not answer: ${String(cause)}`, { cause }),
-    );
-  let fault: Error | undefined;
-  try {
-    await client.query('begin');
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    fault = asTenonError(error);
-    throw fault;
-  } finally {
-    // A connection whose transaction failed is not used again, which ends the transaction.
-    client.release(fault);
-  }
 }

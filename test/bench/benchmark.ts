@@ -6,6 +6,10 @@ export interface BenchmarkOptions {
   readonly rounds: number;
   /** Size of the log that is searched; null for the benchmark's own. */
   readonly events?: number | null;
+  /** Folder whose stores are used again, or made and left; null for stores that are thrown away. */
+  readonly keep?: string | null;
+  /** Folder that keeps the archives which verify reads, for a later run; null for a temporary one. */
+  readonly archiveFolder?: string | null;
   /** Folder that a CPU profile of every server is written to; figures taken with it are not to be quoted. */
   readonly profileFolder: string | null;
   readonly say: (line: string) => void;

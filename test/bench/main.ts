@@ -38,6 +38,8 @@ ${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(16)}${asks}`).join('\n')}
 
   --rounds <n>         rounds of every case, 3 to 100 (default: 7)
   --events <n>         events of the log that audit-search loads (default: 1000000) or verify reads (200000)
+  --archive <folder>   keeps the logs that verify reads, so that a later run need not write them
+  --keep <folder>      audit-search leaves its log in the folder, or searches the one that it finds there
   --profile <folder>   writes a CPU profile of every server; its figures are not to be quoted
   --json               one JSON document instead of tables
   --help               this text
@@ -46,6 +48,8 @@ Exit code: 0 measured and every promise held, 1 one was not held, 2 used wrongly
 const FLAGS = {
   rounds: { type: 'string' },
   events: { type: 'string' },
+  archive: { type: 'string' },
+  keep: { type: 'string' },
   profile: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean' },
@@ -63,6 +67,8 @@ async function main(): Promise<number> {
   const options: BenchmarkOptions = {
     rounds,
     events,
+    archiveFolder: values.archive === undefined ? null : resolve(values.archive),
+    keep: values.keep === undefined ? null : resolve(values.keep),
     profileFolder: values.profile === undefined ? null : resolve(values.profile),
     say: (line) => void process.stderr.write(`${line}\n`),
   };

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,9 +27,18 @@ export interface BenchStores {
   readonly close: () => Promise<void>;
 }
 
-/** Makes the stores; `close` leaves nothing behind. Durable ones wait for the disk at every commit, as in production. */
-export async function openStores({ durable = false }: { durable?: boolean } = {}): Promise<BenchStores> {
-  const home = mkdtempSync(join(tmpdir(), 'tenon-bench-'));
+/** How the stores are made. */
+export interface BenchStoreOptions {
+  /** They wait for the disk at every commit, as in production. */
+  readonly durable?: boolean;
+  /** Where they stand, and stay when they are closed; a folder without stores gets some. */
+  readonly keep?: string | null;
+}
+
+/** Opens the stores; `close` leaves nothing behind but what is to be kept. */
+export async function openStores({ durable = false, keep = null }: BenchStoreOptions = {}): Promise<BenchStores> {
+  if (keep !== null) mkdirSync(keep, { recursive: true });
+  const home = keep ?? mkdtempSync(join(tmpdir(), 'tenon-bench-'));
   // PostgreSQL may run under an account of its own, which has to get through.
   chmodSync(home, 0o711);
   const config = readConfig({ TENON_HOME: home, PORT: '0' });
@@ -59,7 +68,7 @@ export async function openStores({ durable = false }: { durable?: boolean } = {}
     close: async () => {
       await databases.close();
       await postgres.stop();
-      await rm(home, { recursive: true, force: true });
+      if (keep === null) await rm(home, { recursive: true, force: true });
     },
   };
 }

@@ -16,6 +16,8 @@ const NEW: ReadonlySet<string> = new Set([
   'schema:read',
   'identity:read',
   'identity:write',
+  'jobs:read',
+  'jobs:write',
 ]);
 
 it('the built-in roles of tenants that are there get the rights that came later, and roles of her own do not', async () => {

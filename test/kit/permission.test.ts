@@ -86,6 +86,14 @@ describe('a field that carries @permission', () => {
     });
     expect((await answer('mutation { changeThing }', ['projects:write'])).ran).toEqual(['changeThing']);
   });
+
+  it('is read in a tenant that is read-only, and not in one that is paused', async () => {
+    expect((await answer('{ thing { id } }', ['users:read'], 'read_only')).codes).toEqual([]);
+    expect(await answer('{ thing { id } }', ['users:read'], 'suspended')).toMatchObject({
+      codes: ['TENANT_SUSPENDED'],
+      ran: [],
+    });
+  });
 });
 
 it('a type that carries @permission is found by its id for whoever holds the right alone', async () => {

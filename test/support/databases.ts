@@ -13,16 +13,16 @@ import { subgraphs } from '#subgraphs';
 import { cloneDatabase, databaseUrl, ensureTemplate, withClient, type TestDatabase } from './postgres.ts';
 import { DATA_KEYS } from './data-keys.ts';
 
+/** The file of `CONTEXT_KEYS`. */
+export const CONTEXT_KEY_FILE = JSON.stringify({
+  signing: 'k2',
+  keys: [
+    { kid: 'k2', secret: '22'.repeat(32) },
+    { kid: 'k1', secret: '11'.repeat(32) },
+  ],
+});
 /** Keys of the tenant context in tests; every template database knows them. */
-export const CONTEXT_KEYS: ContextKeys = parseContextKeys(
-  JSON.stringify({
-    signing: 'k2',
-    keys: [
-      { kid: 'k2', secret: '22'.repeat(32) },
-      { kid: 'k1', secret: '11'.repeat(32) },
-    ],
-  }),
-);
+export const CONTEXT_KEYS: ContextKeys = parseContextKeys(CONTEXT_KEY_FILE);
 
 const PASSWORDS: Readonly<Record<DatabaseRole, string>> = {
   tenon_owner: 'owner',

@@ -80,7 +80,7 @@ describe('usage import', () => {
     const file = await fileOf([eventLine('suspended')]);
     const frozen = await house.addTenant('frozen', 'GROWTH', 'suspended');
     const { code, lines } = await run([file, '--tenant', 'frozen']);
-    expect([code, lines.at(-1)]).toEqual([1, expect.stringContaining('The tenant is suspended.')]);
+    expect([code, lines.at(-1)]).toEqual([1, expect.stringContaining('The tenant is suspended;')]);
     expect(
       await house.peek('select from usage_events where tenant_id = $1', [uuidOf('tnt', frozen.tenant.tenant)]),
     ).toHaveLength(0);

@@ -150,11 +150,11 @@ describe('a one-time link', () => {
     expect((await post(body, type)).status).toBe(status);
   });
 
-  it('stays unused while its tenant is suspended', async () => {
+  it('stays unused while its tenant is deleted', async () => {
     const link = await world.acme.issue({ kind: 'sign_in_link', userId });
     const setState = (state: string) =>
       world.peek('eu-1', 'update tenants set state = $2 where tenant_id = $1', [uuidOf('tnt', world.acme.id), state]);
-    await setState('suspended');
+    await setState('soft_deleted');
     try {
       expect(await (await post(JSON.stringify({ token: link }))).json()).toMatchObject({
         status: 403,
@@ -245,7 +245,7 @@ describe('whoever asks for a link', () => {
     await mailSignInLink(world.platform, 'ada@initech.example', ORIGIN);
     await addUser(world.initech, 'guest', { emails: [{ value: 'guest@acme.example' }] });
     await mailSignInLink(world.platform, 'guest@acme.example', ORIGIN);
-    await world.peek('eu-1', `update tenants set state = 'suspended' where tenant_id = $1`, [
+    await world.peek('eu-1', `update tenants set state = 'soft_deleted' where tenant_id = $1`, [
       uuidOf('tnt', world.acme.id),
     ]);
     try {

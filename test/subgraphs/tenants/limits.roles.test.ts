@@ -45,7 +45,7 @@ describe('the limits of a tenant', () => {
     expect(codeOf(await ask(operator, SET_TIER, { input: { tier: 'FREE', concurrency: 7 } }))).toBeNull();
     const move = `mutation ($input: ChangeTenantStateInput!) {
       changeTenantState(input: $input) { tenant { budgetLimits { concurrency } } } }`;
-    const { data } = await ask(operator, move, { input: { tenantId: acme.tenant.id, to: 'PAST_DUE' } });
+    const { data } = await ask(operator, move, { input: { tenantId: acme.tenant.id, to: 'SUSPENDED' } });
     expect(data).toMatchObject({ changeTenantState: { tenant: { budgetLimits: { concurrency: 9 } } } });
   });
 });

@@ -13,6 +13,7 @@ const TENANTS =
 const CREATE =
   'mutation ($input: CreateTenantInput!) { createTenant(input: $input) { adminSignInUrl tenant { id slug cell state } } }';
 const CHANGE_TIER = 'mutation ($input: ChangeTierInput!) { changeTier(input: $input) { tenant { id tier } } }';
+const REPORT_PAYMENT = 'mutation ($input: ReportPaymentInput!) { reportPayment(input: $input) { tenant { state } } }';
 const CHANGE_STATE =
   'mutation ($input: ChangeTenantStateInput!) { changeTenantState(input: $input) { tenant { id state } } }';
 const REFERENCE = 'query ($of: [_Any!]!) { _entities(representations: $of) { ... on Tenant { id name } } }';
@@ -208,7 +209,11 @@ describe('an operator', () => {
   it('cannot shorten the days of grace', async () => {
     const { tenant } = await provisionTenant(house.platform, inputOf('debtor', { state: 'active' }), ORIGIN);
     const move = (to: string) => ask(operator, CHANGE_STATE, { input: { tenantId: tenant.id, to } });
-    await move('PAST_DUE');
+    const missed = { tenantId: tenant.id, outcome: 'MISSED', reference: 'INV-1' };
+    expect(codeOf(await move('PAST_DUE'))).toBe('INVALID_TRANSITION');
+    expect((await ask(operator, REPORT_PAYMENT, { input: missed })).data).toMatchObject({
+      reportPayment: { tenant: { state: 'PAST_DUE' } },
+    });
     expect(codeOf(await move('READ_ONLY'))).toBe('INVALID_TRANSITION');
     house.setNow('2026-05-11T12:00:00Z');
     expect((await move('READ_ONLY')).data).toMatchObject({ changeTenantState: { tenant: { state: 'READ_ONLY' } } });
