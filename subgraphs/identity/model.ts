@@ -97,8 +97,6 @@ export class Group {
 
 /** A named set of rights. */
 @ObjectType({ description: 'A named set of rights.' })
-@Directive('@key(fields: "id")')
-@Directive('@permission(scope: "users:read")')
 @Entity('roles')
 export class Role {
   @Field(() => ID)

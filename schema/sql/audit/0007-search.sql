@@ -60,7 +60,7 @@ declare
 begin
   perform pg_advisory_xact_lock(1952804463, 7);
   for log in
-    select tenant_id, epoch, l.level, parts, (min(seq) / size)::integer as block
+    select tenant_id, epoch, l.level, parts, min(seq) / size as block
       from gone, (values (0::smallint, 4096, 128), (1::smallint, 262144, 8192)) as l (level, size, parts)
      group by tenant_id, epoch, l.level, size, parts
   loop
