@@ -11,7 +11,11 @@ export interface RandomStatement {
   readonly values: readonly unknown[];
   /** Rows that hold what the server itself made up are compared by their number, and what is said of them by its code. */
   readonly isCounted: boolean;
+  /** Selects what an error may quote without a difference: which of her own rows the server reaches first is up to it. */
+  readonly quotable?: string;
 }
+
+type Said = Pick<RandomStatement, 'sql' | 'values' | 'quotable'>;
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -78,7 +82,7 @@ interface Making {
   readonly other: string;
 }
 
-function statementOf(shape: (typeof SHAPES)[number], made: Making): Pick<RandomStatement, 'sql' | 'values'> {
+function statementOf(shape: (typeof SHAPES)[number], made: Making): Said {
   const { table, values, columns, column, other } = made;
   const name = `app.${pg.escapeIdentifier(table.name)}`;
   const listed = columns.map((one) => `t.${pg.escapeIdentifier(one)}`).join(', ');
@@ -104,6 +108,7 @@ function statementOf(shape: (typeof SHAPES)[number], made: Making): Pick<RandomS
       return {
         sql: `select from ${name} t where (${by}::text || 'x')::int = 1 or 1 / (length(${by}::text) - 3) > 0`,
         values: [],
+        quotable: `select ${by}::text from ${name} t`,
       };
     case 'joined':
       return {
@@ -144,7 +149,7 @@ function statementOf(shape: (typeof SHAPES)[number], made: Making): Pick<RandomS
 }
 
 /** The rows come back as well, and so would one that was there before. */
-function insertOf({ table, values }: Making, conflict: string, row: string): Pick<RandomStatement, 'sql' | 'values'> {
+function insertOf({ table, values }: Making, conflict: string, row: string): Said {
   const names = Object.keys(values).map((one) => pg.escapeIdentifier(one));
   const places = names.map((_, at) => `$${at + 1}`);
   return {
@@ -205,7 +210,8 @@ export function everyQuestion({ functions, relations }: CatalogSnapshot, role: s
 }
 
 /** Says a statement and returns all that whoever said it learns; what it did stays. */
-export async function outcomeOf(client: pg.Client, { sql, values, isCounted }: RandomStatement): Promise<string> {
+export async function outcomeOf(client: pg.Client, statement: RandomStatement): Promise<string> {
+  const { sql, values, isCounted, quotable } = statement;
   await client.query('savepoint said');
   try {
     const { rowCount, rows } = await client.query<Row>(sql, [...values]);
@@ -215,7 +221,15 @@ export async function outcomeOf(client: pg.Client, { sql, values, isCounted }: R
     await client.query('rollback to savepoint said');
     if (!(error instanceof pg.DatabaseError)) throw error;
     const { message, detail, hint } = error;
-    const said = isCounted ? [] : [message, detail ?? null, hint ?? null];
+    const shown = quotable === undefined ? message : await withoutQuotes(client, { message, quotable });
+    const said = isCounted ? [] : [shown, detail ?? null, hint ?? null];
     return JSON.stringify([sqlState(error), ...said]);
   }
+}
+
+/** A message without the first of her own values that it quotes. */
+async function withoutQuotes(client: pg.Client, said: { message: string; quotable: string }): Promise<string> {
+  const { rows } = await client.query<[string | null]>({ text: said.quotable, rowMode: 'array' });
+  const quoted = rows.map(([value]) => `"${value}x"`).find((value) => said.message.endsWith(value));
+  return quoted === undefined ? said.message : said.message.slice(0, -quoted.length);
 }

@@ -54,9 +54,9 @@ describe.each(['local', 'remote'] as const)('with %s subgraphs, whoever is put o
       expect(await answer.json()).toMatchObject({ data: { changeTenantState: { tenant: { state: to } } } });
     };
     for (let round = 0; round < 5; round++) {
-      expect(await statusOf(house.globex.admin)).toBe(200);
+      expect(await projectsOf(house.globex.admin)).toBeUndefined();
       await move('SUSPENDED');
-      expect(await statusOf(house.globex.admin)).toBe(403);
+      expect(await projectsOf(house.globex.admin)).toBe('TENANT_SUSPENDED');
       await move('ACTIVE');
     }
   });
@@ -72,6 +72,12 @@ describe.each(['local', 'remote'] as const)('with %s subgraphs, whoever is put o
 
   async function statusOf(token: string): Promise<number> {
     return (await house.graphql(token, ASK)).status;
+  }
+
+  /** The code that her work is refused with, if it is. */
+  async function projectsOf(token: string): Promise<unknown> {
+    const { errors } = await house.graphql(token, '{ projects { edges { node { id } } } }');
+    return errors?.[0]?.extensions?.['code'];
   }
 
   async function setActive(value: boolean): Promise<number> {

@@ -70,6 +70,6 @@ describe('whoever reads the log from outside', () => {
 
   it('and is refused leaves a denial and no reading', async () => {
     const { events } = await eventsOf(() => house.graphql(house.acme.member, SEARCH, {}));
-    expect(events.map(({ action }) => action)).toEqual(['gateway.deny']);
+    expect(events.map(({ action }) => action)).toEqual(['request.deny']);
   });
 });
