@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LIMIT_SUBJECTS, OPERATION_CLASSES, TIER_LIMITS, type Rate } from '#schema/budget-limits.ts';
 import { TIERS } from '#schema/tenant-context.ts';
+import { newWorkerMetrics } from '../../compliance/metrics/worker-metrics.ts';
 import { CALL_TIMES } from '../../gateway/links/call-times.ts';
 import { newLevelCounter } from '../../gateway/service-levels/level-counter.ts';
 import { newGatewayMetrics } from '../../gateway/service-levels/metrics.ts';
@@ -52,10 +53,12 @@ describe('the guide to the gateway', () => {
 });
 
 describe('the guide to operations', () => {
-  it('lists every metric of the gateway, and no other', async () => {
-    const text = await newGatewayMetrics({ counter: newLevelCounter(), nowMs: () => 0 }).text();
-    const exported = [...text.matchAll(/^# TYPE (tenon_\w+)/gm)].map(([, name]) => name);
-    const table = operations.slice(operations.indexOf('| metric |'), operations.indexOf('What to look at first'));
+  it.each([
+    ['gateway', '| metric |', () => newGatewayMetrics({ counter: newLevelCounter(), nowMs: () => 0 }).text()],
+    ['worker', 'The compliance worker serves', newWorkerMetrics(() => new Map(), new Map())],
+  ])('lists every metric of the %s, and no other', async (_, from, text) => {
+    const exported = [...(await text()).matchAll(/^# TYPE (tenon_\w+)/gm)].map(([, name]) => name);
+    const [table = ''] = /(?:\|.*\n)+/.exec(operations.slice(operations.indexOf(from))) ?? [];
     const listed = [...table.matchAll(/`(tenon_\w+)`/g)].map(([, name]) => name);
     expect(new Set(listed)).toEqual(new Set(exported));
   });
