@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { StreamForm, type StreamSettings } from '#schema/audit-stream.ts';
 import { asTenonError } from '#schema/errors.ts';
 import { noteVerifier } from '#schema/signed-note.ts';
@@ -212,7 +212,7 @@ describe('syslog', () => {
 
   it.skipIf(!hasOpenssl)('over TLS is trusted by the authority of the stream alone', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'tenon-syslog-'));
-    afterAll(() => rmSync(folder, { recursive: true }));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     const subject = ['-subj', '/CN=syslog.test', '-addext', 'subjectAltName=IP:127.0.0.1'];
     const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
@@ -241,7 +241,7 @@ describe('syslog', () => {
 describe.skipIf(!isInstalled(RADOSGW_PROGRAMS, 'streams to S3 against a real server'))('a bucket', () => {
   it('gets each batch as one object that the verifier finds sound; the same batch again is the same object', async () => {
     const gateway = await startRadosgw();
-    afterAll(() => gateway.stop());
+    onTestFinished(() => gateway.stop());
     const address = { endpoint: new URL(gateway.endpoint), region: 'eu-central-1', bucket: 'siem', prefix: '' };
     const client = s3Client({ address, credentials: gateway.credentials, clock: () => new Date() });
     expect((await client({ method: 'PUT' })).status).toBe(200);
