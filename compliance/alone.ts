@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type pg from 'pg';
 
 /** What workers take turns at, by the number that the lock has. */
@@ -9,6 +10,11 @@ const FIRST_SHARD_LOCK = 1000;
 /** Returns the lock of one of so many shards; workers that split the tenants otherwise have other locks. */
 export function shardLock({ index, count }: { readonly index: number; readonly count: number }): number {
   return FIRST_SHARD_LOCK * count + index;
+}
+
+/** Returns the lock of a store beside the pool; that two stores may share one only makes the second wait for its turn. */
+export function storeLock(store: string): number {
+  return -1 - Number.parseInt(hash('sha256', store).slice(0, 7), 16);
 }
 
 /** "teno" in ASCII: nothing else in the audit database locks these numbers. */

@@ -3,7 +3,8 @@ import { storeSettings } from '#kit/embedded-stores.ts';
 import { readSigningKey } from '#kit/key-files.ts';
 import { readConfig } from '#schema/config.ts';
 import { selfTestNote, testArchive, type SelfTest } from './archive-self-test.ts';
-import { archiveCredentials, openArchive } from './archive/open.ts';
+import { openCellArchive } from './archive/cell-archive.ts';
+import { archiveCredentials } from './archive/open.ts';
 
 const clock = () => new Date();
 
@@ -18,8 +19,9 @@ export const archiveSelfTestCommand: Command = {
     const { cells } = storeSettings(config)('tenon_worker');
     const signer = readSigningKey(config);
     const archives = [];
-    for (const { name: cell, archive: url } of cells) {
-      const test = await testArchive(await openArchive(url, { clock, credentials }), clock);
+    for (const settings of cells) {
+      const cell = settings.name;
+      const test = await testArchive(await openCellArchive(settings, { clock, credentials }), clock);
       const { testedAt, ...found } = test;
       archives.push({ cell, testedAt: testedAt.toISOString(), ...found, note: selfTestNote(test, { cell, signer }) });
       if (!json) for (const each of linesOf(cell, test)) write(each);

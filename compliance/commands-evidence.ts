@@ -8,7 +8,8 @@ import { readSigningKey } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
-import { archiveCredentials, openArchive } from './archive/open.ts';
+import { openCellArchive } from './archive/cell-archive.ts';
+import { archiveCredentials } from './archive/open.ts';
 import { buildEvidencePack, packFileName } from './evidence/pack.ts';
 import type { EvidenceBuilder, EvidenceRequest } from './evidence/pack-scope.ts';
 import { createProgress } from './progress.ts';
@@ -80,7 +81,7 @@ async function builderOf(
 ): Promise<EvidenceBuilder> {
   const settings = platform.databases.cells.find(({ name }) => name === cell);
   if (settings === undefined) return fail('SERVICE_UNAVAILABLE', `these settings do not name the cell ${cell}`);
-  const archive = await openArchive(settings.archive, {
+  const archive = await openCellArchive(settings, {
     clock: platform.clock,
     credentials: archiveCredentials(platform.config),
   });

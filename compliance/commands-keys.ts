@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path';
 import pg from 'pg';
 import { UsageError, type Command, type CommandSurroundings } from '#kit/command.ts';
 import { installContextKeys } from '#kit/database-setup.ts';
-import { databasesOf, storeSettings, type StoreDatabase } from '#kit/embedded-stores.ts';
+import { storeSettings, type StoreDatabase } from '#kit/embedded-stores.ts';
+import { allDatabasesOf } from '#kit/store-setup.ts';
 import {
   dataKeyFileOf,
   newContextKeyFile,
@@ -12,6 +13,7 @@ import {
   readSigningKey,
   signingKeyFileOf,
 } from '#kit/key-files.ts';
+import { requireStamp, stampOf } from '#kit/store-stamp.ts';
 import { readSigningKeys, rotateSigningKey } from '#kit/signing-keys.ts';
 import { errnoOf } from '#kit/postgres-binaries.ts';
 import { readConfig, type Config } from '#schema/config.ts';
@@ -89,7 +91,9 @@ const rotate: Command = {
     if (options['data'] !== undefined)
       return rotateData(config, { write, json, isForgetting: options['forget'] !== undefined });
     if (options['forget'] !== undefined) throw new UsageError('--forget goes with --data');
-    const databases = databasesOf(storeSettings(config)('tenon_owner')).filter(({ kind }) => kind !== 'directory');
+    const databases = (await allDatabasesOf(storeSettings(config)('tenon_owner'))).filter(
+      ({ kind }) => kind !== 'directory',
+    );
     const file = contextKeyFile(config);
     requireFile(file);
     const text = newContextKeyFile(readKeyFile(file));
@@ -142,12 +146,14 @@ function readKeyFile(file: string): { readonly keys: readonly unknown[] } {
   return JSON.parse(text) as { keys: unknown[] };
 }
 
-async function install({ name, url }: StoreDatabase, keys: ContextKeys): Promise<void> {
+async function install({ name, url, kind, cell }: StoreDatabase, keys: ContextKeys): Promise<void> {
+  if (kind === 'directory' || cell === null) return;
   const client = new pg.Client({ connectionString: url });
   client.on('error', () => undefined);
   try {
     await client.connect();
-    await installContextKeys(client, keys);
+    await requireStamp(client, stampOf(cell, kind));
+    await installContextKeys(client, keys, cell.name);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     fail(

@@ -1,8 +1,13 @@
 import pg from 'pg';
 import { UsageError, type Command } from '#kit/command.ts';
 import { storeSettings } from '#kit/embedded-stores.ts';
+import { inAllStores } from '#kit/store-reads.ts';
+import { listStores } from '#kit/store-setup.ts';
+import { onlyTo, stampOf, type StoreStamp } from '#kit/store-stamp.ts';
 import { readConfig } from '#schema/config.ts';
 import { uuidOrNull } from '#schema/ids.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
+import { storeUrl } from '#schema/tenant-store.ts';
 import { alone } from './alone.ts';
 import { acknowledge, reconcile } from './platform/reconcile-turn.ts';
 import { readReconciliation, type CellReconciliation } from './platform/reconcile-report.ts';
@@ -29,18 +34,25 @@ export const reconcileCommand: Command = {
     const explained = explanationOf(options);
     const reports: CellReconciliation[] = [];
     let acknowledged = 0;
-    for (const { name, database, auditDatabase } of storeSettings(readConfig())('tenon_worker').cells) {
-      const [tenants, audit] = [openPool(database), openPool(auditDatabase)];
+    const { directoryUrl, cells } = storeSettings(readConfig())('tenon_worker');
+    for (const cell of cells) {
+      const { name } = cell;
+      const [pool, audit] = [openPool(cell, 'cell'), openPool(cell, 'audit')];
+      const others = await openStores(directoryUrl, cell);
+      const stores = { list: () => Promise.resolve(others) };
       try {
         const lines = { log: () => undefined };
         const scope = options['now'] === 'true' ? { before: clock() } : {};
         // A worker that reconciles at this moment does the same.
-        await alone(audit, 'reconciling', () => reconcile({ tenants, audit, cell: name, clock, ...lines }, scope));
+        await alone(audit, 'reconciling', () =>
+          reconcile({ tenants: pool, stores, audit, cell: name, clock, ...lines }, scope),
+        );
         if (explained !== null)
           acknowledged += await acknowledge(audit, { ...explained, tenantId: choice.tenantId, now: clock() });
+        const tenants = inAllStores(pool, stores);
         reports.push(await readReconciliation({ tenants, audit, cell: name }, choice));
       } finally {
-        await Promise.all([tenants.end(), audit.end()]);
+        await Promise.all([pool, audit, ...others.map(({ statements }) => statements)].map((each) => each.end()));
       }
     }
     if (explained !== null && acknowledged === 0)
@@ -96,8 +108,27 @@ function hourOf(text: string | undefined): Date | null {
   return new Date(time);
 }
 
-function openPool(connectionString: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString, max: 3, connectionTimeoutMillis: 5_000, application_name: 'tenon-cli' });
+/** The stores of a cell beside its pool, each with connections of its own for as long as the command runs. */
+async function openStores(directoryUrl: string, cell: CellSettings) {
+  const inhabited = (await listStores({ directoryUrl })).filter(
+    (row) => row.cell === cell.name && row.tenantId !== null,
+  );
+  return inhabited.map(({ name, tenantId }) => ({
+    name,
+    tenantId: tenantId ?? '',
+    stamp: null,
+    statements: openPool({ ...cell, database: storeUrl(cell.database, name) }, 'cell'),
+  }));
+}
+
+function openPool(cell: CellSettings, kind: StoreStamp['kind']): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: kind === 'cell' ? cell.database : cell.auditDatabase,
+    max: 3,
+    connectionTimeoutMillis: 5_000,
+    application_name: 'tenon-cli',
+    ...onlyTo(stampOf(cell, kind)),
+  });
   pool.on('error', () => undefined);
   return pool;
 }

@@ -5,7 +5,9 @@ import { evidenceBuild, type EvidenceCommandNeeds } from './commands-evidence.ts
 import { keyCommands } from './commands-keys.ts';
 import { migrateCommand } from './commands-migrate.ts';
 import { operationCommands } from './commands-operations.ts';
+import { residencyCommand } from './commands-residency.ts';
 import { reconcileCommand } from './commands-reconcile.ts';
+import { storeCommands } from './commands-stores.ts';
 import { verifyCommand } from './commands-verify.ts';
 import { witnessCommand } from './commands-witness.ts';
 
@@ -17,9 +19,11 @@ export function complianceCommands(needs: EvidenceCommandNeeds): readonly Comman
     ...keyCommands,
     ...operationCommands,
     migrateCommand,
+    ...storeCommands,
     doctor,
     reconcileCommand,
     archiveSelfTestCommand,
+    residencyCommand,
     evidenceBuild(needs),
   ];
 }

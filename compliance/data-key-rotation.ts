@@ -14,6 +14,7 @@ import { dataKeyFileOf, readContextKeys } from '#kit/key-files.ts';
 import type { Config } from '#schema/config.ts';
 import { idOf } from '#schema/ids.ts';
 import { databaseToken, type ContextKeys } from '#schema/tenant-context.ts';
+import { storeUrl } from '#schema/tenant-store.ts';
 import { replaceFile, requireFile } from './key-file.ts';
 
 /** What a rotation of the data key has come to. */
@@ -110,25 +111,47 @@ async function inAllTenants<T>(
 ): Promise<T[]> {
   const done: T[] = [];
   for (const { name, database } of stores.cells) {
-    const tenants = await withClient(stores.directoryUrl, async (client) => {
-      const { rows } = await client.query<{ id: string }>('select id from tenants where cell = $1 order by id', [name]);
-      return rows.map(({ id }) => idOf('tnt', id));
+    const places = await withClient(stores.directoryUrl, async (client) => {
+      const { rows } = await client.query<{ store: string; ids: string[] }>(
+        'select store, array_agg(id::text order by id) as ids from tenants where cell = $1 group by store order by store',
+        [name],
+      );
+      return rows;
     });
-    await withClient(database, async (client) => {
-      for (const tenant of tenants) {
-        await client.query('begin');
-        try {
-          const token = databaseToken(tenant, contextKeys, Date.now());
-          await client.query(`select set_config('app.tenant', $1, true)`, [token]);
-          done.push(await work(client, tenant));
-          await client.query('commit');
-        } catch (error) {
-          await client.query('rollback').catch(() => undefined);
-          throw error;
-        }
-      }
-    });
+    for (const { store, ids } of places) {
+      const tenants = ids.map((id) => idOf('tnt', id));
+      done.push(...(await inTenantsOf(storeUrl(database, store), { tenants, cell: name, contextKeys }, work)));
+    }
   }
+  return done;
+}
+
+interface HeldTenants {
+  readonly tenants: readonly `tnt_${string}`[];
+  readonly cell: string;
+  readonly contextKeys: ContextKeys;
+}
+
+async function inTenantsOf<T>(
+  database: string,
+  { tenants, cell, contextKeys }: HeldTenants,
+  work: (client: pg.Client, tenant: `tnt_${string}`) => Promise<T>,
+): Promise<T[]> {
+  const done: T[] = [];
+  await withClient(database, async (client) => {
+    for (const tenant of tenants) {
+      await client.query('begin');
+      try {
+        const token = databaseToken({ tenant, cell }, contextKeys, Date.now());
+        await client.query(`select set_config('app.tenant', $1, true)`, [token]);
+        done.push(await work(client, tenant));
+        await client.query('commit');
+      } catch (error) {
+        await client.query('rollback').catch(() => undefined);
+        throw error;
+      }
+    }
+  });
   return done;
 }
 

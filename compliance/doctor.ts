@@ -2,15 +2,18 @@ import pg from 'pg';
 import { DATABASE_KINDS, sqlPath, type DatabaseRole } from '#kit/database-setup.ts';
 import { lintCatalog, type CatalogFault } from '#kit/catalog-lint.ts';
 import { sqlState } from '#kit/database.ts';
-import { databasesOf, storeSettings, type SettingsFor, type StoreDatabase } from '#kit/embedded-stores.ts';
+import { storeSettings, type SettingsFor, type StoreDatabase } from '#kit/embedded-stores.ts';
+import { reachableDatabasesOf } from '#kit/store-setup.ts';
 import { migrationStatus } from '#kit/migrations.ts';
 import { assessVersion } from '#kit/postgres-version.ts';
+import { requireStamp, stampOf } from '#kit/store-stamp.ts';
 import type { Config } from '#schema/config.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { databaseToken, type ContextKeys } from '#schema/tenant-context.ts';
 import { selfTestArchive } from './archive-self-test.ts';
-import { archiveCredentials, openArchive } from './archive/open.ts';
+import { openCellArchive } from './archive/cell-archive.ts';
+import { archiveCredentials } from './archive/open.ts';
 import { LOG_EXAMINATIONS, type Finding, type LogLook } from './doctor-logs.ts';
 
 /** One thing that was looked at. */
@@ -56,14 +59,16 @@ export function examineNode(version = process.versions.node): Examination {
 export async function* examineStores(patient: Patient): AsyncGenerator<Examination> {
   const settingsFor = storeSettings(patient.config);
   const servers = new Set<string>();
-  for (const database of databasesOf(settingsFor('tenon_owner'))) {
+  for (const database of await reachableDatabasesOf(settingsFor('tenon_owner'))) {
     const server = new URL(database.url).host;
     yield* examineDatabase(patient, { ...database, isFirstOfServer: !servers.has(server) });
     servers.add(server);
   }
-  for (const database of databasesOf(settingsFor('tenon_app')).filter(({ kind }) => kind !== 'directory')) {
+  for (const database of (await reachableDatabasesOf(settingsFor('tenon_app'))).filter(
+    ({ kind }) => kind !== 'directory',
+  )) {
     yield await examined('context keys', database.name, () =>
-      withClient(database.url, (client) => contextKeysOf(client, patient)),
+      withClient(database.url, (client) => contextKeysOf(client, database, patient)),
     );
   }
   for (const cell of cellsFor(settingsFor, 'tenon_worker')) yield* examineCell(patient, cell);
@@ -97,7 +102,12 @@ async function* examineDatabase(
       yield await look('clock', () => skewOf(client, clock));
     }
     yield await look('migrations', () => migrationsOf(client, database));
-    if (database.kind === 'directory') return;
+    const { kind, cell } = database;
+    if (kind === 'directory' || cell === null) return;
+    yield await look('store', async () => {
+      await requireStamp(client, stampOf(cell, kind));
+      return { status: 'ok', sentence: `belongs to ${cell.name} in ${cell.region}` };
+    });
     const faults = await catalogFaults(client);
     yield await look('roles', async () =>
       judgeFaults(await faults((rule) => ROLE_RULES.has(rule)), 'no role may step around row security'),
@@ -164,13 +174,13 @@ function judgeFaults(faults: readonly CatalogFault[], good: string): Finding {
 }
 
 /** Shows a token for a tenant that does not exist: only the signature is looked at. */
-async function contextKeysOf(client: pg.Client, { keys, clock }: Patient): Promise<Finding> {
+async function contextKeysOf(client: pg.Client, { cell }: StoreDatabase, { keys, clock }: Patient): Promise<Finding> {
   const tenant = mintId('tnt');
   const good = { status: 'ok' as const, sentence: `${keys.signing.kid} signs and is believed` };
   await client.query('begin');
   try {
     await client.query(`select pg_catalog.set_config('app.tenant', $1, true)`, [
-      databaseToken(tenant, keys, clock().getTime()),
+      databaseToken({ tenant, cell: cell?.name ?? '' }, keys, clock().getTime()),
     ]);
     const { rows } = await client.query<{ tenant: string | null }>('select tenon.tenant_id() as tenant');
     if (rows[0]?.tenant === uuidOf('tnt', tenant)) return good;
@@ -189,7 +199,7 @@ async function* examineCell({ config, clock }: Patient, cell: CellSettings): Asy
       withClient(cell.auditDatabase, (client) => seen(client, look, clock)),
     );
   yield await examined('archive', cell.name, async () => {
-    const archive = await openArchive(cell.archive, { clock, credentials: archiveCredentials(config) });
+    const archive = await openCellArchive(cell, { clock, credentials: archiveCredentials(config) });
     const promises = await selfTestArchive(archive, clock);
     const broken = promises.find(({ isKept }) => !isKept);
     if (broken !== undefined)

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { subgraphs } from '#subgraphs';
+import { cellStoresOf } from '#kit/cell-stores.ts';
 import { openDatabases } from '#kit/database.ts';
 import { startJobRunner } from '#kit/jobs/runner.ts';
 import { readContextKeys, readDataKeys } from '#kit/key-files.ts';
@@ -12,7 +13,8 @@ import { readConfig, type Config } from '#schema/config.ts';
 import { fail } from '#schema/errors.ts';
 import { parseVerifierKey } from '#schema/signed-note.ts';
 import { anchorSources } from './anchors/settings.ts';
-import { archiveCredentials, openArchive } from './archive/open.ts';
+import { openCellArchive } from './archive/cell-archive.ts';
+import { archiveCredentials } from './archive/open.ts';
 import { evidenceTurn } from './evidence/turn.ts';
 import { serveMetrics, type MetricsServer } from './metrics/server.ts';
 import { newWorkerMetrics, type CellStanding } from './metrics/worker-metrics.ts';
@@ -41,6 +43,7 @@ await runProcess(async () => {
     poolSize: 8,
   });
   const platform = { config, databases, clock, publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
+  const storesOf = (cell: string) => cellStoresOf(databases, cell);
   const erasures = Object.fromEntries(cells.map(({ name }) => [name, newErasureCounters()]));
   const deployment: Deployment = { platform, cells, keys, erasures };
   const streams = createStreamTurn({ platform, cells: cells.map(({ name }) => name), log });
@@ -52,6 +55,7 @@ await runProcess(async () => {
     sealIntervalMs: config.sealIntervalMs,
     retentionMs: config.retentionDays * DAY_MS,
     shards: config.sequencerShards,
+    storesOf,
     extraTurns: [buildPacks(deployment), completeErasures(deployment), async () => (await streams.turn()) === 'worked'],
   });
   const upkeep = startUpkeep({
@@ -61,6 +65,7 @@ await runProcess(async () => {
     clock,
     retentionDays: config.retentionDays,
     directory: databases.directory,
+    storesOf,
     ...anchorSources(config),
   });
   const work = subgraphs.flatMap(({ work: start }) => (start === undefined ? [] : [start(platform)]));
@@ -105,9 +110,9 @@ async function openMetrics(
 async function openCells(config: Config): Promise<WorkerCell[]> {
   const credentials = archiveCredentials(config);
   return Promise.all(
-    (config.cells ?? []).map(async ({ name, region, database, auditDatabase, archive: url }) => {
-      const archive = await openArchive(url, { clock, credentials });
-      return { name, region, database, auditDatabase, archive };
+    (config.cells ?? []).map(async (cell) => {
+      const { name, region, database, auditDatabase } = cell;
+      return { name, region, database, auditDatabase, archive: await openCellArchive(cell, { clock, credentials }) };
     }),
   );
 }

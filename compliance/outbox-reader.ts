@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import type { Statements } from '#kit/cell-stores.ts';
 import { OUTCOMES, type AuditOutcome } from '#schema/audit-event.ts';
 import { fail } from '#schema/errors.ts';
 
@@ -57,7 +57,7 @@ export interface Outbox {
 }
 
 /** Returns the outbox behind a pool of `tenon_worker`, who sees the rows of all tenants, or of one shard of them. */
-export function outboxOf(pool: pg.Pool, shard: Shard = { index: 0, count: 1 }): Outbox {
+export function outboxOf(pool: Statements, shard: Shard = { index: 0, count: 1 }): Outbox {
   return {
     take: (request) => take(pool, shard, request),
     remove: (rows) => remove(pool, rows),
@@ -84,7 +84,7 @@ interface TakenRow {
 }
 
 async function take(
-  pool: pg.Pool,
+  pool: Statements,
   shard: Shard,
   { limit, skipPositions, skipTenants }: OutboxRequest,
 ): Promise<OutboxRow[]> {
@@ -121,7 +121,7 @@ function ofShard({ index, count }: Shard): string[] {
 }
 
 /** Whether the disk has it does not matter to anybody, so nobody waits for it. */
-async function remove(pool: pg.Pool, rows: readonly SequencedRow[]): Promise<void> {
+async function remove(pool: Statements, rows: readonly SequencedRow[]): Promise<void> {
   if (rows.length === 0) return;
   await pool.query(
     `with waiting as materialized (select set_config('synchronous_commit', 'off', true) as mode),
@@ -148,7 +148,7 @@ function listOf<Row>(rows: readonly Row[], textOf: (row: Row) => string): string
   return `{${rows.map(textOf).join(',')}}`;
 }
 
-async function oldest(pool: pg.Pool, shard: Shard, skipPositions: readonly string[]): Promise<Date | null> {
+async function oldest(pool: Statements, shard: Shard, skipPositions: readonly string[]): Promise<Date | null> {
   const conditions = ['position <> all ($1::bigint[])', ...ofShard(shard)];
   const { rows } = await pool.query<{ id: string }>(
     `select id from outbox where ${conditions.join(' and ')} order by position limit 1`,

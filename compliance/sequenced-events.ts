@@ -1,4 +1,7 @@
 import type pg from 'pg';
+import type { CellStores, Statements } from '#kit/cell-stores.ts';
+import { log } from '#kit/log.ts';
+import { asTenonError } from '#schema/errors.ts';
 import { alone } from './alone.ts';
 import { outcomeOf, type SequencedRow } from './outbox-reader.ts';
 import { sequence } from './sequencer.ts';
@@ -6,14 +9,18 @@ import type { TurnResult } from './turn-loop.ts';
 
 /** The databases of one cell, for `tenon_worker`. */
 export interface KeptScope {
-  readonly tenants: pg.Pool;
+  readonly tenants: Statements;
   readonly audit: pg.Pool;
   readonly clock: () => Date;
+  /** The stores of the cell beside its pool. */
+  readonly stores?: CellStores | undefined;
 }
 
 /** So often what was sealed since is let go, and so many times until all is looked at. */
 const INTERVAL_MS = 2_000;
 const ROUNDS = 15;
+/** Stores beside the pool are opened for nothing but what was sealed, and looked at as a whole only so often. */
+const STORE_ROUNDS = 20 * ROUNDS;
 /** Rows in memory at a time. */
 const PAGE = 2_000;
 /** The place of an event while nobody knows it; epochs begin at 1. */
@@ -36,6 +43,7 @@ export function createReleaseTurn(scope: KeptScope): () => Promise<TurnResult> {
       const moved = heads.filter((head) => released.get(head.tenantId) !== sizeOf(head));
       if (isWhole) await placeAgain(scope, heads);
       await release(scope.tenants, isWhole ? heads : moved);
+      await releaseInStores(scope, { heads, moved, isWhole: round % STORE_ROUNDS === 0 });
       released = new Map(heads.map((head) => [head.tenantId, sizeOf(head)]));
       round += 1;
     });
@@ -90,7 +98,7 @@ async function notInPlace(audit: pg.Pool, kept: readonly SequencedRow[]): Promis
   return rows.flatMap(({ index }) => kept[index] ?? []);
 }
 
-async function notePlaces(tenants: pg.Pool, rows: readonly SequencedRow[]): Promise<void> {
+async function notePlaces(tenants: Statements, rows: readonly SequencedRow[]): Promise<void> {
   if (rows.length === 0) return;
   await tenants.query(
     `update sequenced_events k set epoch = p.epoch, seq = p.seq
@@ -128,7 +136,7 @@ async function settledHeads(audit: pg.Pool): Promise<SealedHead[]> {
   return rows.map((row) => ({ tenantId: row.tenant_id, epoch: row.epoch, sealedSize: row.sealed_size }));
 }
 
-async function release(tenants: pg.Pool, heads: readonly SealedHead[]): Promise<void> {
+async function release(tenants: Statements, heads: readonly SealedHead[]): Promise<void> {
   if (heads.length === 0) return;
   await tenants.query(
     `with waiting as materialized (select set_config('synchronous_commit', 'off', true) as mode)
@@ -136,6 +144,27 @@ async function release(tenants: pg.Pool, heads: readonly SealedHead[]): Promise<
      where waiting.mode = 'off' and k.tenant_id = s.tenant_id and k.epoch = s.epoch and k.seq < s.size`,
     headColumns(heads),
   );
+}
+
+interface Sealed {
+  readonly heads: readonly SealedHead[];
+  /** Those that were sealed further since the last time. */
+  readonly moved: readonly SealedHead[];
+  readonly isWhole: boolean;
+}
+
+/** A store that is away keeps its events until it is looked at as a whole. */
+async function releaseInStores(scope: KeptScope, { heads, moved, isWhole }: Sealed): Promise<void> {
+  for (const { name, tenantId, statements } of (await scope.stores?.list()) ?? []) {
+    const own = (isWhole ? heads : moved).filter((head) => head.tenantId === tenantId);
+    if (own.length === 0) continue;
+    try {
+      if (isWhole) await placeAgain({ ...scope, tenants: statements }, own);
+      await release(statements, own);
+    } catch (error) {
+      log('warn', `events were not let go of: ${asTenonError(error).message}`, { store: name });
+    }
+  }
 }
 
 /** Events whose log has gone on to another epoch, or whose place nobody has noted: they get the one that they have. */
@@ -187,7 +216,7 @@ interface KeptRow {
   readonly seq: string;
 }
 
-async function readKept(tenants: pg.Pool, which: string, values: readonly unknown[]): Promise<SequencedRow[]> {
+async function readKept(tenants: Statements, which: string, values: readonly unknown[]): Promise<SequencedRow[]> {
   const { rows } = await tenants.query<KeptRow>(
     `select tenant_id, position::text as position, id, outcome, action_version, event, index_tokens, epoch, seq
      from sequenced_events ${which}`,

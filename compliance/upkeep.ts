@@ -1,7 +1,10 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { asTenonError } from '#schema/errors.ts';
 import type { NoteSigner } from '#schema/signed-note.ts';
+import type { CellStores } from '#kit/cell-stores.ts';
+import { inAllStores } from '#kit/store-reads.ts';
 import { log as logLine } from '#kit/log.ts';
+import { stampOf } from '#kit/store-stamp.ts';
 import { createRotationTurn } from './anchors/rotation-turn.ts';
 import { createAnchorTurn, type AnchorTurnOptions } from './anchors/turn.ts';
 import { announceStop } from './platform/announcement.ts';
@@ -13,6 +16,7 @@ import { createSelfTestTurn } from './retention/self-test-turn.ts';
 import { createRetentionTurn, newRetentionCounters } from './retention/turn.ts';
 import { createSearchTurn } from './search/turn.ts';
 import { startTurnLoop, type TurnLoop, type TurnResult } from './turn-loop.ts';
+import { openUpkeepPool } from './worker-pools.ts';
 import type { WorkerCell } from './worker.ts';
 
 /** What the upkeep of logs needs. */
@@ -26,6 +30,8 @@ export interface UpkeepOptions extends Pick<AnchorTurnOptions, 'authority' | 'st
   readonly retentionDays: number;
   /** Pool of `tenon_worker` over the directory. */
   readonly directory: pg.Pool;
+  /** The stores of a cell beside its pool; without it a cell has none. */
+  readonly storesOf?: (cell: string) => CellStores;
 }
 
 /** Work on logs that goes on beside sequencing and sealing. */
@@ -82,15 +88,17 @@ interface CellScope {
 }
 
 function startCell(options: UpkeepOptions, { cell, turns: counts, standing }: CellScope): Pick<Upkeep, 'stop'> {
-  const audit = openPool(cell.auditDatabase, AUDIT_CONNECTIONS);
-  const tenants = openPool(cell.database, TENANT_CONNECTIONS);
+  const audit = openUpkeepPool({ url: cell.auditDatabase, stamp: stampOf(cell, 'audit'), max: AUDIT_CONNECTIONS });
+  const tenants = openUpkeepPool({ url: cell.database, stamp: stampOf(cell, 'cell'), max: TENANT_CONNECTIONS });
   const { clock, retentionDays, signer, directory } = options;
   const retentionMs = retentionDays * DAY_MS;
   const { name, region, archive } = cell;
+  const stores = options.storesOf?.(name);
+  const everywhere = inAllStores(tenants, stores);
   const platform = { audit, archive, region, cell: name, signer, clock, retentionMs, counters: standing.platform };
   const turns: Readonly<Record<string, Turn>> = {
     'the platform log': createPlatformTurn(platform),
-    completeness: createReconcileTurn({ tenants, audit, cell: name, clock, counters: standing.completeness }),
+    completeness: createReconcileTurn({ tenants, stores, audit, cell: name, clock, counters: standing.completeness }),
     anchors: createAnchorTurn({ ...options, audit, archive, region, cell: name, retentionMs }),
     'key rotation': createRotationTurn({
       audit,
@@ -104,7 +112,7 @@ function startCell(options: UpkeepOptions, { cell, turns: counts, standing }: Ce
     'the retention of the archive': createRetentionTurn({
       cell: name,
       region,
-      tenants,
+      tenants: everywhere,
       audit,
       archive,
       clock,
@@ -112,7 +120,7 @@ function startCell(options: UpkeepOptions, { cell, turns: counts, standing }: Ce
       defaultDays: retentionDays,
       counters: standing.retention,
     }),
-    lags: createLagTurn({ tenants, audit }, standing.lags),
+    lags: createLagTurn({ tenants: everywhere, audit }, standing.lags),
     'the self-test of the archive': createSelfTestTurn({ cell: name, audit, archive, signer, clock }),
   };
   const loops = Object.entries(turns).map(([what, turn]) =>
@@ -152,19 +160,4 @@ function resultOf(hasWorked: boolean): TurnResult {
 
 function told(cell: string, what: string, error: unknown): void {
   logLine('error', `${what} failed: ${asTenonError(error).message}`, { cell });
-}
-
-function openPool(url: string, max: number): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max,
-    connectionTimeoutMillis: 5_000,
-    statement_timeout: 60_000,
-    idle_in_transaction_session_timeout: 60_000,
-    application_name: 'tenon-upkeep',
-  });
-  // A connection that dies is replaced at the next use; without listeners it would end the process.
-  pool.on('error', () => undefined);
-  pool.on('connect', (client) => void client.on('error', () => undefined));
-  return pool;
 }

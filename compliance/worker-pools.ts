@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { onlyTo, type StoreStamp } from '#kit/store-stamp.ts';
 
 /** Starting processes for a statement costs more than any of these takes. */
 const ONE_PROCESS = '-c max_parallel_workers_per_gather=0 -c jit=off';
@@ -8,25 +9,37 @@ const ONE_PROCESS = '-c max_parallel_workers_per_gather=0 -c jit=off';
  */
 const IN_ORDER = `${ONE_PROCESS} -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off`;
 
+/** A database of a cell and how many connections a pool over it may have. */
+export interface WorkerPool {
+  readonly url: string;
+  readonly stamp: StoreStamp;
+  readonly max: number;
+}
+
 /** Opens a pool of the worker over a tenant database, to take events from its outbox. */
-export function openOutboxPool(url: string, max: number): pg.Pool {
-  return openPool(url, max, IN_ORDER);
+export function openOutboxPool(pool: WorkerPool): pg.Pool {
+  return openPool(pool, { options: IN_ORDER, application_name: 'tenon-worker' });
 }
 
 /** Opens a pool of the worker over an audit database. */
-export function openAuditPool(url: string, max: number): pg.Pool {
-  return openPool(url, max, ONE_PROCESS);
+export function openAuditPool(pool: WorkerPool): pg.Pool {
+  return openPool(pool, { options: ONE_PROCESS, application_name: 'tenon-worker' });
 }
 
-function openPool(url: string, max: number, options: string): pg.Pool {
+/** Opens a pool for what goes on beside sequencing and sealing, over either database. */
+export function openUpkeepPool(pool: WorkerPool): pg.Pool {
+  return openPool(pool, { application_name: 'tenon-upkeep' });
+}
+
+function openPool({ url, stamp, max }: WorkerPool, own: pg.PoolConfig): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
-    options,
+    ...own,
+    ...onlyTo(stamp),
     connectionTimeoutMillis: 5_000,
     statement_timeout: 60_000,
     idle_in_transaction_session_timeout: 60_000,
-    application_name: 'tenon-worker',
   });
   // A connection that dies is replaced at the next use; without listeners it would end the process, both while it is
   // idle in the pool and while a turn holds it.

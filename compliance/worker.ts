@@ -1,10 +1,14 @@
 import type pg from 'pg';
 import { asTenonError } from '#schema/errors.ts';
 import { idOf } from '#schema/ids.ts';
+import { POOL } from '#schema/tenant-store.ts';
+import type { CellStore, CellStores, Statements } from '#kit/cell-stores.ts';
+import { newStoreWalk } from '#kit/store-walk.ts';
 import type { NoteSigner, NoteVerifier } from '#schema/signed-note.ts';
 import { log as logLine } from '#kit/log.ts';
+import { stampOf } from '#kit/store-stamp.ts';
 import { countAlarms } from './alarm.ts';
-import { alone, shardLock } from './alone.ts';
+import { alone, shardLock, storeLock } from './alone.ts';
 import type { Archive } from './archive/archive.ts';
 import { outboxOf, type Shard } from './outbox-reader.ts';
 import { createSealer, type SealingTurn } from './sealer.ts';
@@ -44,6 +48,8 @@ export interface WorkerOptions {
    * other workers take what it does not. All workers of a cell have as many.
    */
   readonly shards?: number;
+  /** The stores of a cell beside its pool; without it a cell has none. */
+  readonly storesOf?: (cell: string) => CellStores;
   /** Other periodic work: each function runs again and again, at once after it returned true, else after a pause. */
   readonly extraTurns?: readonly (() => Promise<boolean>)[];
   /** Stops the worker as `stop` does. */
@@ -86,6 +92,8 @@ const SHARDS = 4;
 /** For sealing one holds a lock and four work; for each shard of sequencing one holds a lock and one works. */
 const SEALING_CONNECTIONS = 7;
 const SHARD_CONNECTIONS = 2;
+/** As many for each of the four other stores that are visited beside each other. */
+const STORE_CONNECTIONS = 8;
 
 /**
  * Starts the worker: for every cell some loops that move events into logs, each for its shard of the tenants, and one that
@@ -100,12 +108,16 @@ export function startWorker(options: WorkerOptions): Worker {
   const sealing: TurnLoop[] = [];
   const shards = options.shards ?? SHARDS;
   for (const cell of options.cells) {
-    const tenants = openOutboxPool(cell.database, shards + 1);
-    const audit = openAuditPool(cell.auditDatabase, SEALING_CONNECTIONS + SHARD_CONNECTIONS * shards);
+    const tenants = openOutboxPool({ url: cell.database, stamp: stampOf(cell, 'cell'), max: shards + 1 });
+    const audit = openAuditPool({
+      url: cell.auditDatabase,
+      stamp: stampOf(cell, 'audit'),
+      max: SEALING_CONNECTIONS + SHARD_CONNECTIONS * shards + STORE_CONNECTIONS,
+    });
     pools.push(tenants, audit);
     const counter = newCounters();
     counters[cell.name] = counter;
-    const scope = { cell, tenants, audit, counter, options, log };
+    const scope = { cell, tenants, audit, counter, options, log, stores: options.storesOf?.(cell.name) };
     const onFailure = (what: string) => (error: unknown) => {
       counter.failedTurns += 1;
       log('error', `${what} failed: ${asTenonError(error).message}`, { cell: cell.name });
@@ -143,39 +155,82 @@ export function startWorker(options: WorkerOptions): Worker {
 
 interface CellScope {
   readonly cell: WorkerCell;
-  readonly tenants: pg.Pool;
+  readonly tenants: Statements;
   readonly audit: pg.Pool;
   readonly counter: CellCounters;
   readonly options: WorkerOptions;
   readonly log: typeof logLine;
+  readonly stores: CellStores | undefined;
 }
 
-/** One turn for every shard; what a restored database lacks comes back before any of them goes on. */
+/** One turn for every shard, and one for the stores beside the pool; what a restored database lacks comes back before any of them goes on. */
 function sequencingTurns(scope: CellScope, count: number): (() => Promise<TurnResult>)[] {
   const check = shared(
     createRecoveryCheck({
       ...sealingOptions(scope),
-      tenants: () => tenantsOf(scope.tenants),
-      sequenceAgain: () => sequenceAgain({ ...scope, clock: scope.options.clock }),
+      tenants: () => tenantsOf(scope),
+      sequenceAgain: () => sequenceAllAgain(scope),
     }),
   );
-  const lagsMs: number[] = [];
-  return Array.from({ length: count }, (_, index) => {
-    const setLag = (lagMs: number) => {
-      lagsMs[index] = lagMs;
-      scope.counter.lagMs = Math.max(...lagsMs.filter(Number.isFinite));
-    };
-    const turn = sequencingTurn(scope, { index, count }, setLag);
+  const lagsMs = new Map<string, number>();
+  const setLag = (name: string, lagMs: number) => {
+    lagsMs.set(name, lagMs);
+    scope.counter.lagMs = Math.max(...lagsMs.values());
+  };
+  const checked = (turn: () => Promise<TurnResult>) => async () => {
+    await check();
+    return turn();
+  };
+  const shards = Array.from({ length: count }, (_, index) => {
+    const shard = { index, count };
+    const turn = sequencingTurn(scope, { shard, lock: shardLock(shard) }, (lagMs) => setLag(`${POOL} ${index}`, lagMs));
+    return checked(turn);
+  });
+  const others = storesTurn(scope, setLag);
+  return [...shards, ...(others === null ? [] : [checked(others)])];
+}
+
+/** The stores beside the pool, each under a lock of its own. */
+function storesTurn(
+  scope: CellScope,
+  setLag: (name: string, lagMs: number) => void,
+): (() => Promise<TurnResult>) | null {
+  if (scope.stores === undefined) return null;
+  const turns = new Map<string, () => Promise<TurnResult>>();
+  const begin = ({ name, statements }: CellStore) => {
+    let waitsMs = 0;
+    const turn = sequencingTurn({ ...scope, tenants: statements }, { lock: storeLock(name) }, (lagMs) => {
+      waitsMs = lagMs;
+      setLag(name, lagMs);
+    });
+    // What is not ready yet, since a transaction before it still runs, is asked for again.
     return async () => {
-      await check();
-      return turn();
+      const result = await turn();
+      return result === 'idle' && waitsMs > 0 ? 'waiting' : result;
     };
+  };
+  return newStoreWalk({
+    stores: scope.stores,
+    what: 'sequencing',
+    visit: (store) => {
+      const turn = turns.get(store.name) ?? begin(store);
+      turns.set(store.name, turn);
+      return turn();
+    },
   });
 }
 
-async function tenantsOf(tenants: pg.Pool): Promise<string[]> {
+async function tenantsOf({ tenants, stores }: CellScope): Promise<string[]> {
   const { rows } = await tenants.query<{ id: string }>('select distinct tenant_id as id from outbox');
-  return rows.map(({ id }) => id);
+  const others = (await stores?.list()) ?? [];
+  return [...rows.map(({ id }) => id), ...others.map(({ tenantId }) => tenantId)];
+}
+
+async function sequenceAllAgain(scope: CellScope): Promise<void> {
+  const { clock } = scope.options;
+  await sequenceAgain({ ...scope, clock });
+  for (const { statements } of (await scope.stores?.list()) ?? [])
+    await sequenceAgain({ ...scope, tenants: statements, clock });
 }
 
 /** Callers who come while the work is under way wait for its end instead of beginning it again. */
@@ -195,9 +250,16 @@ function sealingOptions({ cell, audit, options, log }: CellScope): SealingOption
   return { audit, archive, region, signer, olderKeys, clock, retentionMs, log };
 }
 
+/** What is sequenced apart from the rest. */
+interface Sequenced {
+  /** Without it all tenants of the store. */
+  readonly shard?: Shard;
+  readonly lock: number;
+}
+
 function sequencingTurn(
   { cell, tenants, audit, counter, options, log }: CellScope,
-  shard: Shard,
+  { shard, lock }: Sequenced,
   setLag: (lagMs: number) => void,
 ): () => Promise<TurnResult> {
   const { clock, batchSize = BATCH_SIZE } = options;
@@ -206,7 +268,7 @@ function sequencingTurn(
     audit,
     clock,
     batchSize,
-    alone: (work) => alone(audit, shardLock(shard), work),
+    alone: (work) => alone(audit, lock, work),
   });
   const report = ({ added, refused, failures, oldest }: SequencingTurn): void => {
     counter.eventsSequenced += added;

@@ -10,6 +10,8 @@ import {
   makeRolePasswords,
   type SettingsFor,
 } from '#kit/embedded-stores.ts';
+import { listStores } from '#kit/store-setup.ts';
+import { migrateStores, storeName } from '#kit/store-waves.ts';
 
 /** The databases of this machine, ready to be opened, with addresses for each role. */
 export interface EmbeddedStores {
@@ -31,6 +33,7 @@ export async function startEmbeddedStores(
     await ensureRoles(postgres.superuserUrl('postgres'), passwords);
     const stores: EmbeddedStores = { postgres, settingsFor: embeddedSettings(config, postgres, passwords) };
     await migrateAll(stores, keys, log);
+    await migrateOthers(stores, keys, log);
     return stores;
   } catch (error) {
     await postgres.stop();
@@ -38,11 +41,23 @@ export async function startEmbeddedStores(
   }
 }
 
+/** Silos that this machine has been given; one that fails is told of, and keeps none of the others from its tenant. */
+async function migrateOthers(stores: EmbeddedStores, keys: ContextKeys, log: (line: string) => void): Promise<void> {
+  const maker = { ...stores.settingsFor('tenon_owner'), adminUrl: stores.postgres.superuserUrl('postgres'), keys };
+  const { failed } = await migrateStores(maker, await listStores(maker), {
+    canaries: [],
+    atOnce: 2,
+    mostFaults: Infinity,
+    onProgress: ({ store }) => log(`${storeName(store)} migrated`),
+  });
+  for (const { store, fault } of failed) log(`${storeName(store)} not migrated: ${fault}`);
+}
+
 async function migrateAll(stores: EmbeddedStores, keys: ContextKeys, log: (line: string) => void): Promise<void> {
   await Promise.all(
-    databasesOf(stores.settingsFor('tenon_owner')).map(async ({ url, kind }) => {
+    databasesOf(stores.settingsFor('tenon_owner')).map(async ({ url, kind, cell }) => {
       await ensureDatabase(stores.postgres.superuserUrl('postgres'), new URL(url).pathname.slice(1));
-      await migrateDatabase({ url, kind, keys, log });
+      await migrateDatabase({ url, kind, cell, keys, log });
     }),
   );
 }

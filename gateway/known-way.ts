@@ -79,8 +79,7 @@ export async function callSubgraphs(
   noted?.(data);
   // Who changed something is answered when this gateway knows of it, so that her next request meets no older memory.
   // An operator may have changed something in any cell.
-  if (operation.kind === 'mutation')
-    await feed.caughtUp(tenant.scopes.includes('platform:tenants') ? null : tenant.cell);
+  if (operation.kind === 'mutation') await feed.caughtUp(tenant.scopes.includes('platform:tenants') ? null : tenant);
   // What it cost is paid also where the answer turns out too large.
   if (ctx.spending !== undefined && json !== null) ctx.spending.actual = operation.cost.actual(data, variables);
   if (json !== null && isBeyond(limits, 'responseBytes', bytesOf(json, limits.responseBytes.max)))

@@ -6,6 +6,7 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 import type { TenantContext } from '#schema/tenant-context.ts';
+import { storeKey } from '#schema/tenant-store.ts';
 import { uuidv7, type Id } from '#schema/ids.ts';
 import { LOST_MUTATIONS } from '#schema/mutation-note.ts';
 import type { MutationJournal, OwnedNote } from './mutation-journal.ts';
@@ -92,8 +93,9 @@ export function newMutationCounter({ most = MOST_NOTES, journal }: CounterOption
   const underWay = new Set<readonly OwnedNote[]>();
   let waiting = 0;
   const of = (tenant: TenantContext) => {
-    const tenants = cells.get(tenant.cell) ?? new Map();
-    cells.set(tenant.cell, tenants);
+    // By store, so that one that is away holds up no other.
+    const tenants = cells.get(storeKey(tenant)) ?? new Map();
+    cells.set(storeKey(tenant), tenants);
     const known = tenants.get(tenant.tenant) ?? { tenant, notes: [], lost: 0 };
     tenants.set(tenant.tenant, known);
     return known;

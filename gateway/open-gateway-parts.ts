@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { changeFeedOf, type ChangeFeed } from '#kit/change-feed.ts';
 import { approvedOperations } from '#kit/approved-operations.ts';
 import { newCredentialCache } from '#kit/credential-cache.ts';
+import { followPlaces } from '#kit/directory.ts';
 import { openTierLimits } from '#kit/tenant-limits.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
@@ -118,6 +119,7 @@ async function openAskers(platform: Platform, opened: (() => unknown)[]) {
   const { databases } = platform;
   const feed = await changeFeedOf(databases);
   opened.push(() => feed.close());
+  opened.push(followPlaces(databases, feed));
   const tiers = await openTierLimits(databases, feed);
   opened.push(() => tiers.close());
   const credentials = newCredentialCache({ databases, feed, tiers });

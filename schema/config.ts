@@ -13,24 +13,15 @@ import {
   redisUrl,
   subgraphs,
   text,
+  tierPlacements,
   url,
   wholeNumber,
+  withoutPassword,
   witnesses,
   word,
+  type Setting,
   type WitnessSettings,
 } from './setting-readers.ts';
-
-/** One setting: the variable it is read from, how, what holds without it, and the sentence of the README's table. */
-export interface Setting<T> {
-  readonly env: string;
-  readonly read: (text: string) => T;
-  /** What `read` takes, as the error message says it. */
-  readonly takes: string;
-  readonly fallback: T;
-  readonly about: string;
-  /** Its value is never shown, not even where it cannot be used. */
-  readonly secret?: true;
-}
 
 /** Every setting once; the type, `.env.example` and the README's table come from here. */
 export const SETTINGS = {
@@ -94,9 +85,24 @@ export const SETTINGS = {
   cells: {
     env: 'CELLS',
     read: cells,
-    takes: 'JSON, or the path of a JSON file: [{name, region, database, auditDatabase, archive}]',
+    takes: 'JSON, or the path of a JSON file: [{name, region, database, auditDatabase, archive, mail?}]',
     fallback: null,
     about: 'The cells this process serves.',
+  },
+  adminDatabaseUrl: {
+    env: 'ADMIN_DATABASE_URL',
+    read: postgresUrl,
+    takes: 'a postgres:// URL',
+    fallback: null,
+    about: 'A role that may make databases, for `tenon store add`; without it they have to be there.',
+    secret: true,
+  },
+  tierPlacements: {
+    env: 'TENON_TIER_PLACEMENTS',
+    read: tierPlacements,
+    takes: 'tiers with pool, bridge or silo, such as ENTERPRISE_PLUS=silo',
+    fallback: null,
+    about: 'Where new tenants of a tier lie whom nobody chose a placement for; the pool, where it says nothing.',
   },
   redisUrl: {
     env: 'REDIS_URL',
@@ -329,7 +335,7 @@ export const SETTINGS = {
     read: url,
     takes: 'an smtp:// URL',
     fallback: null,
-    about: 'The mail server; without it mail is written to a folder in TENON_HOME.',
+    about: 'The mail server of cells that name none; without it mail is written to a folder in TENON_HOME.',
   },
   outgoingPrivate: {
     env: 'TENON_OUTGOING_PRIVATE',
@@ -389,9 +395,4 @@ function requireProductionSettings(config: Config): void {
         `${SETTINGS[name].env} is not set, but TENON_PROFILE=production needs it: ${SETTINGS[name].takes}`,
       );
   }
-}
-
-/** A bad value is shown to whoever starts the process, often into a log: credentials inside it are not. */
-function withoutPassword(value: string): string {
-  return value.replaceAll(/:\/\/[^@\s"]*@/g, '://...@').slice(0, 120);
 }

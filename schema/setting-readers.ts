@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { encodeCosignerKey, parseCosignerKey } from './cosignature.ts';
+import { TIERS, type Tier } from './tenant-context.ts';
+import { PLACEMENTS, type Placement } from './tenant-store.ts';
 
 // What a setting takes: each reads a text from outside and throws where it cannot be used.
 
@@ -15,6 +17,20 @@ export interface CellSettings {
   readonly auditDatabase: string;
   /** Where sealed segments go: `file:///folder` or `s3://bucket?endpoint=...&region=...`. */
   readonly archive: string;
+  /** Its mail server, `smtp://...`; absent it is that of the settings, which all cells share. */
+  readonly mail?: string;
+}
+
+/** One setting: the variable it is read from, how, what holds without it, and the sentence of the README's table. */
+export interface Setting<T> {
+  readonly env: string;
+  readonly read: (text: string) => T;
+  /** What `read` takes, as the error message says it. */
+  readonly takes: string;
+  readonly fallback: T;
+  readonly about: string;
+  /** Its value is never shown, not even where it cannot be used. */
+  readonly secret?: true;
 }
 
 /** A witness that is asked to cosign. */
@@ -105,23 +121,47 @@ export function redisUrl(value: string): string {
   return urlOf('redis:', 'rediss:')(value);
 }
 
+/** The address of a mail server. */
+function mailUrl(value: string): string {
+  return urlOf('smtp:', 'smtps:')(value);
+}
+
 /** The address of an archive. */
 export function archiveUrl(value: string): string {
   return urlOf('file:', 's3:')(value);
 }
 
-/** Cells as JSON, or in the JSON file of that path. */
+/** Cells as JSON, or in the JSON file of that path; no two of one name. */
 export function cells(value: string): CellSettings[] {
   const json = value.trimStart().startsWith('[') ? value : readFileSync(value, 'utf8');
   const list = JSON.parse(json) as Partial<CellSettings>[];
   if (!Array.isArray(list) || list.length === 0) refuse();
-  return list.map((cell) => ({
+  const found = list.map(cellOf);
+  return new Set(found.map(({ name }) => name)).size === found.length ? found : refuse();
+}
+
+function cellOf(cell: Partial<CellSettings>): CellSettings {
+  return {
     name: word(cell.name ?? refuse()),
     region: word(cell.region ?? refuse()),
     database: postgresUrl(cell.database ?? refuse()),
     auditDatabase: postgresUrl(cell.auditDatabase ?? refuse()),
     archive: archiveUrl(cell.archive ?? refuse()),
-  }));
+    ...(cell.mail === undefined ? {} : { mail: mailUrl(cell.mail) }),
+  };
+}
+
+/** How the rows of new tenants lie, by tier: `ENTERPRISE_PLUS=silo,ENTERPRISE=bridge`. */
+export function tierPlacements(value: string): Partial<Record<Tier, Placement>> {
+  const pairs = value.split(',').map((pair) => {
+    const [tier, placement, ...rest] = pair.trim().split('=');
+    if (rest.length > 0) refuse();
+    return [
+      TIERS.find((known) => known === tier) ?? refuse(),
+      PLACEMENTS.find((known) => known === placement) ?? refuse(),
+    ];
+  });
+  return Object.fromEntries(pairs) as Partial<Record<Tier, Placement>>;
 }
 
 /** Verifier key and address of each witness; no two may be the same. */
@@ -142,6 +182,11 @@ export function subgraphs(value: string): 'local' | Record<string, string> {
     return at > 0 ? ([pair.slice(0, at).trim(), url(pair.slice(at + 1).trim())] as const) : refuse();
   });
   return Object.fromEntries(pairs);
+}
+
+/** Returns a value as it may be shown. A bad value is shown to whoever starts the process, often into a log: credentials inside it are not. */
+export function withoutPassword(value: string): string {
+  return value.replaceAll(/:\/\/[^@\s"]*@/g, '://...@').slice(0, 120);
 }
 
 function refuse(): never {

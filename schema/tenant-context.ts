@@ -42,6 +42,8 @@ export interface TenantContext {
   readonly tier: Tier;
   readonly region: string;
   readonly cell: string;
+  /** The store of the cell that holds her rows; absent it is the pool. */
+  readonly store?: string;
   readonly state: TenantState;
   readonly actor: Actor;
   readonly scopes: readonly Scope[];
@@ -110,30 +112,37 @@ export function openContext(envelope: string, keys: ContextKeys, nowMs: number):
   return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as TenantContext;
 }
 
+/** A tenant in the cell whose databases are asked. */
+export type TenantInCell = Pick<TenantContext, 'tenant' | 'cell'>;
+
 /**
  * Returns the token that PostgreSQL verifies itself before it shows a row (`tenon.tenant_id()` in schema/sql):
- * `uuid.expirySeconds.kid.mac`, HMAC-SHA256 under a key that the application role cannot read. A tenant's token is the
- * same for a minute.
+ * `uuid.expirySeconds.kid.mac`, HMAC-SHA256 under a key that the application role cannot read and that each cell has for
+ * itself: the databases of another cell refuse it, whatever led there. A tenant's token is the same for a minute.
  */
-export function databaseToken(tenant: Id<'tnt'>, keys: ContextKeys, nowMs: number): string {
+export function databaseToken({ tenant, cell }: TenantInCell, keys: ContextKeys, nowMs: number): string {
   const known = databaseTokens.get(keys.signing) ?? new LRUCache<Id<'tnt'>, DatedToken>({ max: MAX_DATABASE_TOKENS });
   databaseTokens.set(keys.signing, known);
   const last = known.get(tenant);
-  if (last !== undefined && nowMs >= last.madeMs && nowMs - last.madeMs < DATABASE_TOKEN_REUSE_MS) return last.token;
-  const token = newDatabaseToken(tenant, keys, nowMs);
-  known.set(tenant, { token, madeMs: nowMs });
+  const isGood = last !== undefined && nowMs >= last.madeMs && nowMs - last.madeMs < DATABASE_TOKEN_REUSE_MS;
+  if (isGood && last.cell === cell) return last.token;
+  const token = newDatabaseToken({ tenant, cell }, keys, nowMs);
+  known.set(tenant, { token, cell, madeMs: nowMs });
   return token;
 }
 
-function newDatabaseToken(tenant: Id<'tnt'>, keys: ContextKeys, nowMs: number): string {
+function newDatabaseToken({ tenant, cell }: TenantInCell, keys: ContextKeys, nowMs: number): string {
   const expirySeconds = Math.floor((nowMs + DATABASE_TOKEN_LIFETIME_MS) / 1000);
   const body = `${uuidOf('tnt', tenant)}.${expirySeconds}.${keys.signing.kid}`;
-  return `${body}.${createHmac('sha256', databaseSecret(keys.signing)).update(body).digest('hex')}`;
+  return `${body}.${createHmac('sha256', databaseSecret(keys.signing, cell)).update(body).digest('hex')}`;
 }
 
-/** Returns the secret that a database verifies tokens of this key with; it cannot seal an envelope. */
-export function databaseSecret(key: ContextKey): Buffer {
-  return deriveKey(key, 'tenon database context v1');
+/**
+ * Returns the secret that the databases of a cell verify tokens of this key with; it seals no envelope, and no token for
+ * another cell, so that who owns the databases of one region reaches nothing in another.
+ */
+export function databaseSecret(key: ContextKey, cell: string): Buffer {
+  return deriveKey(key, `tenon database context v2 ${cell}`);
 }
 
 function envelopeMac(key: ContextKey, body: string): string {
@@ -142,6 +151,7 @@ function envelopeMac(key: ContextKey, body: string): string {
 
 interface DatedToken {
   readonly token: string;
+  readonly cell: string;
   readonly madeMs: number;
 }
 

@@ -7,10 +7,12 @@ import { auditCatalogue } from '#schema/audit-actions/catalogue.ts';
 import { evolutionFaults } from '#schema/audit-actions/evolution.ts';
 import { entrySchema, schemaText } from '#schema/audit-actions/json-schema.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
-import { SETTINGS, type Setting } from '#schema/config.ts';
+import { SETTINGS } from '#schema/config.ts';
+import type { Setting } from '#schema/setting-readers.ts';
 import { ERRORS, type ErrorRow } from '#schema/errors.ts';
 import { SCOPES } from '#schema/scopes.ts';
 import { doorsTable, lifeDaysTable, lifeTable } from './tenants/life-table.ts';
+import { dataTable, placesTable } from './tenants/residency-table.ts';
 
 // Writes every file and table that follows from the code; with --check it compares them instead.
 
@@ -32,6 +34,7 @@ function generatedFiles(): Map<string, string> {
     'docs/tenants.md',
     withTables('docs/tenants.md', { life: lifeTable(), 'life-days': lifeDaysTable(), doors: doorsTable() }),
   );
+  files.set('docs/residency.md', withTables('docs/residency.md', { places: placesTable(), data: dataTable() }));
   files.set(EVENT_SCHEMA, schemaText(entrySchema()));
   files.set('docs/audit-events.md', auditCatalogue(auditActions(supergraph)));
   return files;

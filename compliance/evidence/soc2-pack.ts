@@ -1,4 +1,5 @@
 import { asTenonError, fail } from '#schema/errors.ts';
+import { POOL, storeUrl } from '#schema/tenant-store.ts';
 import type { PackManifest } from '../verify/pack-manifest.ts';
 import { access } from './access.ts';
 import { change } from './change.ts';
@@ -93,10 +94,13 @@ async function collectionScope(
   { files, log }: { files: PackFiles; log: () => Promise<CopiedLog | null> },
 ): Promise<CollectionScope> {
   const sealed = async (): Promise<SealedLog | null> => (await log())?.log ?? null;
-  const cell = ctx.databases.cells.find(({ name }) => name === ctx.tenant.cell);
+  const cell =
+    ctx.databases.cells.find(({ name }) => name === ctx.tenant.cell) ??
+    fail('SERVICE_UNAVAILABLE', `this process does not serve the cell ${ctx.tenant.cell}`);
   return {
     ctx,
-    cell: cell ?? fail('SERVICE_UNAVAILABLE', `this process does not serve the cell ${ctx.tenant.cell}`),
+    // What is shown of the database is shown of the one that holds her rows.
+    cell: { ...cell, database: storeUrl(cell.database, ctx.tenant.store ?? POOL) },
     window: request.window,
     asOf: head === null || head.lastAt > request.window.to ? request.window.to : head.lastAt,
     archive: builder.archiveOf(ctx.tenant.cell),

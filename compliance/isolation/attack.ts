@@ -6,6 +6,8 @@ export interface MadeUpTenant {
   readonly uuid: string;
   /** Proves to the databases that she asks. */
   readonly token: string;
+  /** Proves the same to the databases of another cell. */
+  readonly tokenElsewhere: string;
   /** Id of the one row that she has in the table `victims`; nobody's is of no row. */
   readonly row: string;
 }

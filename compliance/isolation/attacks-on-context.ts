@@ -73,7 +73,7 @@ export const ATTACKS_ON_CONTEXT: readonly Attack[] = [
   {
     vector: 20,
     sentence:
-      'Nobody can name herself another tenant: not bare, not with the signature of her own token, not by a guess.',
+      'Nobody can name herself another tenant: not bare, not with the signature of her own token, not with a token for another cell, not by a guess.',
     run: async ({ say, a, b }) => {
       const [, expiry = '', kid = '', mac = ''] = a.token.split('.');
       const forged = [
@@ -82,6 +82,7 @@ export const ATTACKS_ON_CONTEXT: readonly Attack[] = [
         [a.uuid, String(Number(expiry) + 1), kid, mac].join('.'),
         [b.uuid, expiry, 'none', mac].join('.'),
         [b.uuid, expiry, kid, '0'.repeat(64)].join('.'),
+        b.tokenElsewhere,
       ];
       for (const token of forged) {
         await say(`select set_config('app.tenant', $1, true)`, [token]);

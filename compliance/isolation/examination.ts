@@ -1,7 +1,8 @@
 import pg from 'pg';
 import { CATALOG_RULES, lintSnapshot } from '#kit/catalog-lint.ts';
 import { catalogFingerprint, snapshotCatalog } from '#kit/catalog-snapshot.ts';
-import { databasesOf, type SettingsFor, type StoreDatabase } from '#kit/embedded-stores.ts';
+import type { SettingsFor, StoreDatabase } from '#kit/embedded-stores.ts';
+import { reachableDatabasesOf } from '#kit/store-setup.ts';
 import { assessVersion } from '#kit/postgres-version.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
 import { runAttacks, type Place } from './ground.ts';
@@ -43,16 +44,18 @@ const ROLES = ['tenon_app', 'tenon_worker'] as const;
  * roles that programs have. Nothing is kept: what is written is rolled back. A store that is away is `cannot say`.
  */
 export async function* examineIsolation({ settingsFor, keys, clock }: IsolationOrder): AsyncGenerator<ExaminedStore> {
-  for (const database of databasesOf(settingsFor('tenon_app'))) {
+  for (const database of await reachableDatabasesOf(settingsFor('tenon_app'))) {
     try {
       const examined = await withClient(database.url, examineCatalog(database));
       const checks = [...examined.checks];
-      if (database.kind !== 'directory') {
-        const { name, kind } = database;
-        const urls = ROLES.map((role) => databasesOf(settingsFor(role)).find((one) => one.name === name)?.url);
-        for (const url of new Set(urls)) {
+      if (database.kind !== 'directory' && database.cell !== null) {
+        const { name, kind, cell } = database;
+        const all = await Promise.all(ROLES.map((role) => reachableDatabasesOf(settingsFor(role))));
+        for (const url of new Set(all.map((databases) => databases.find((one) => one.name === name)?.url))) {
           if (url === undefined) continue;
-          checks.push(...(await withClient(url, (client) => attackFrom(client, { kind, keys, now: clock() }))));
+          checks.push(
+            ...(await withClient(url, (client) => attackFrom(client, { kind, cell: cell.name, keys, now: clock() }))),
+          );
         }
       }
       yield { ...examined, checks };
@@ -88,7 +91,7 @@ function examineCatalog({ name, kind }: StoreDatabase): (client: pg.Client) => P
 /** Where addresses are given, one role has them; embedded, each has its own. */
 async function attackFrom(
   client: pg.Client,
-  at: Pick<Place, 'kind'> & { readonly keys: ContextKeys; readonly now: Date },
+  at: Pick<Place, 'kind' | 'cell'> & { readonly keys: ContextKeys; readonly now: Date },
 ): Promise<IsolationCheck[]> {
   const { rows } = await client.query<{ name: string }>('select session_user as name');
   const role = ROLES.find((known) => known === rows[0]?.name);

@@ -22,6 +22,8 @@ export interface AttackResult extends Pick<Attack, 'vector' | 'sentence'> {
 /** The store in which it is attacked, and by which of the roles of programs. */
 export interface Place {
   readonly kind: 'cell' | 'audit';
+  /** Name of the cell that it is a store of. */
+  readonly cell: string;
   readonly role: 'tenon_app' | 'tenon_worker';
 }
 
@@ -60,7 +62,7 @@ const VICTIMS: Readonly<Record<Place['kind'], Victims>> = {
 
 async function openGround(
   client: pg.ClientBase,
-  { kind, role, keys, now }: Place & { readonly keys: ContextKeys; readonly now: Date },
+  { kind, cell, role, keys, now }: Place & { readonly keys: ContextKeys; readonly now: Date },
 ): Promise<Ground> {
   const say = (sql: string, values: readonly unknown[] = []) => sayOver(client, sql, values);
   const as = async (tenant: MadeUpTenant | null): Promise<void> => {
@@ -68,9 +70,9 @@ async function openGround(
   };
   const isWorker = role === 'tenon_worker';
   const ground: Ground = {
-    a: madeUpTenant(keys, now),
-    b: madeUpTenant(keys, now),
-    nobody: madeUpTenant(keys, now),
+    a: madeUpTenant(cell, keys, now),
+    b: madeUpTenant(cell, keys, now),
+    nobody: madeUpTenant(cell, keys, now),
     victims: isWorker ? null : VICTIMS[kind],
     readable: await readableRelations(client),
     openWithoutContext: new Set(isWorker ? [...WORKER_TABLES, ...WORKER_READ_TABLES].map((name) => `app.${name}`) : []),
@@ -81,9 +83,15 @@ async function openGround(
   return ground;
 }
 
-function madeUpTenant(keys: ContextKeys, now: Date): MadeUpTenant {
-  const id = mintId('tnt');
-  return { uuid: uuidOf('tnt', id), token: databaseToken(id, keys, now.getTime()), row: randomUUID() };
+function madeUpTenant(cell: string, keys: ContextKeys, now: Date): MadeUpTenant {
+  const tenant = mintId('tnt');
+  const tokenFor = (name: string) => databaseToken({ tenant, cell: name }, keys, now.getTime());
+  return {
+    uuid: uuidOf('tnt', tenant),
+    token: tokenFor(cell),
+    tokenElsewhere: tokenFor(`not-${cell}`),
+    row: randomUUID(),
+  };
 }
 
 async function readableRelations(client: pg.ClientBase): Promise<string[]> {

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Statements } from '#kit/cell-stores.ts';
 import { BLOCK_SIZE } from '#schema/search-block.ts';
 import type { TurnResult } from '../turn-loop.ts';
 
@@ -19,7 +20,7 @@ export function newLags(): Lags {
 const INTERVAL_MS = 15_000;
 
 /** Returns the turn that measures the lags of a cell four times a minute, into an object that is updated in place. */
-export function createLagTurn(stores: { tenants: pg.Pool; audit: pg.Pool }, lags: Lags): () => Promise<TurnResult> {
+export function createLagTurn(stores: { tenants: Statements; audit: pg.Pool }, lags: Lags): () => Promise<TurnResult> {
   let doneMs = -Infinity;
   return async () => {
     if (performance.now() - doneMs < INTERVAL_MS) return 'idle';
@@ -30,7 +31,7 @@ export function createLagTurn(stores: { tenants: pg.Pool; audit: pg.Pool }, lags
 }
 
 /** Reads how far search index and streams of a cell are behind its logs. */
-export async function readLags({ tenants, audit }: { tenants: pg.Pool; audit: pg.Pool }): Promise<Lags> {
+export async function readLags({ tenants, audit }: { tenants: Statements; audit: pg.Pool }): Promise<Lags> {
   const search = await audit.query<{ waiting: string }>(
     `select coalesce(sum(h.size / $1 * $1 - coalesce(b.next, 0)) filter (where h.size / $1 * $1 > coalesce(b.next, 0)), 0) as waiting
        from log_heads h left join lateral (

@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import type { Statements } from '#kit/cell-stores.ts';
 
 /** A mutation that a gateway let through. */
 export interface NotedMutation {
@@ -22,7 +22,7 @@ export interface MutationGroup {
 const MOST_NOTES = 5_000;
 
 /** Returns the tenants that have a note from before a time. */
-export async function tenantsWithNotes(tenants: pg.Pool, before: Date): Promise<string[]> {
+export async function tenantsWithNotes(tenants: Statements, before: Date): Promise<string[]> {
   const { rows } = await tenants.query<{ tenant_id: string }>(
     'select distinct tenant_id from mutation_notes where noted_at < $1 order by tenant_id',
     [before],
@@ -31,7 +31,7 @@ export async function tenantsWithNotes(tenants: pg.Pool, before: Date): Promise<
 }
 
 /** Tells whether any tenant has a note from before a time. */
-export async function hasNotes(tenants: pg.Pool, before: Date): Promise<boolean> {
+export async function hasNotes(tenants: Statements, before: Date): Promise<boolean> {
   const { rows } = await tenants.query('select from mutation_notes where noted_at < $1 limit 1', [before]);
   return rows.length > 0;
 }
@@ -41,7 +41,7 @@ export async function hasNotes(tenants: pg.Pool, before: Date): Promise<boolean>
  * request are held against its events together, also where an hour ended between them.
  */
 export async function readNotes(
-  tenants: pg.Pool,
+  tenants: Statements,
   { tenantId, before, after }: { tenantId: string; before: Date; after: string },
 ): Promise<NotedMutation[]> {
   const { rows } = await tenants.query<NoteRow>(
@@ -92,7 +92,7 @@ export function groupKey({ requestId, action }: Pick<MutationGroup, 'requestId' 
 
 /** Marks notes as about to be counted. */
 export async function markBatch(
-  tenants: pg.Pool,
+  tenants: Statements,
   { tenantId, ids, batch }: { tenantId: string; ids: readonly string[]; batch: string },
 ): Promise<void> {
   await tenants.query('update mutation_notes set batch = $3 where tenant_id = $1 and id = any ($2::uuid[])', [
@@ -103,6 +103,6 @@ export async function markBatch(
 }
 
 /** Deletes the notes of a batch that has been counted. */
-export async function deleteBatch(tenants: pg.Pool, tenantId: string, batch: string): Promise<void> {
+export async function deleteBatch(tenants: Statements, tenantId: string, batch: string): Promise<void> {
   await tenants.query('delete from mutation_notes where tenant_id = $1 and batch = $2', [tenantId, batch]);
 }

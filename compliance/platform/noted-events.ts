@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Statements } from '#kit/cell-stores.ts';
 import { UNCHANGED } from '#schema/mutation-note.ts';
 import { groupKey, type MutationGroup } from './mutation-notes.ts';
 
@@ -32,7 +33,7 @@ export async function findInLog(audit: pg.Pool, { tenantId, groups }: EventQuest
 
 /** Returns when events of these mutations were made that wait in the outbox of the cell and that no log has refused. */
 export async function findInOutbox(
-  { tenants, audit }: { tenants: pg.Pool; audit: pg.Pool },
+  { tenants, audit }: { tenants: Statements; audit: pg.Pool },
   { tenantId, groups }: EventQuestion,
 ): Promise<EventTimes> {
   const { rows } = await tenants.query<EventRow>(OUTBOX_SQL, [tenantId, requestsOf(groups), UNCHANGED]);

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Statements } from '#kit/cell-stores.ts';
 import { idOf } from '#schema/ids.ts';
 
 /** What is asked for; null asks for all of them. */
@@ -46,7 +47,7 @@ const MOST_HOURS = 1_000;
 
 /** Reads what was reconciled and what is missing, newest hours first. */
 export async function readReconciliation(
-  { tenants, audit, cell }: { tenants: pg.Pool; audit: pg.Pool; cell: string },
+  { tenants, audit, cell }: { tenants: Statements; audit: pg.Pool; cell: string },
   { tenantId, hour }: ReconciliationChoice,
 ): Promise<CellReconciliation> {
   const chosen = [tenantId, hour];
@@ -76,7 +77,8 @@ export async function readReconciliation(
     acknowledged: missing.rows.flatMap((row) =>
       row.reason === null ? [] : [Object.assign(missingOf(row), { reason: row.reason })],
     ),
-    waiting: Number(waiting.rows[0]?.count ?? 0),
+    // One row from each store that is asked.
+    waiting: waiting.rows.reduce((sum, { count }) => sum + Number(count), 0),
   };
 }
 

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { CellStores, Statements } from '#kit/cell-stores.ts';
 import { idOf, uuidv7 } from '#schema/ids.ts';
 import { LOST_MUTATIONS } from '#schema/mutation-note.ts';
 import { log as logLine } from '#kit/log.ts';
@@ -34,8 +35,10 @@ import {
 /** What holding mutations against the logs of one cell needs. */
 export interface ReconcileOptions {
   /** Pools of `tenon_worker` over the tenant database and the audit database of the cell. */
-  readonly tenants: pg.Pool;
+  readonly tenants: Statements;
   readonly audit: pg.Pool;
+  /** The stores of the cell beside its pool. */
+  readonly stores?: CellStores | undefined;
   readonly cell: string;
   readonly clock: () => Date;
   /** Is updated in place. */
@@ -104,9 +107,11 @@ export async function reconcile(options: ReconcileOptions, { before }: Reconcile
   const closed = hourOf(new Date(now.getTime() - GRACE_MS));
   const from = await reconciledUntil(options.audit, closed);
   const late = new Map<number, number>();
-  for (const tenantId of await tenantsWithNotes(options.tenants, before ?? closed)) {
-    for (const { hour, mutations } of await reconcileTenant(options, tenantId, before ?? closed)) {
-      if (hour < from) late.set(hour.getTime(), (late.get(hour.getTime()) ?? 0) + mutations);
+  for (const tenants of await allStatements(options)) {
+    for (const tenantId of await tenantsWithNotes(tenants, before ?? closed)) {
+      for (const { hour, mutations } of await reconcileTenant({ ...options, tenants }, tenantId, before ?? closed)) {
+        if (hour < from) late.set(hour.getTime(), (late.get(hour.getTime()) ?? 0) + mutations);
+      }
     }
   }
   for (const [hour, count] of late) await recordHour(options.audit, { hour: new Date(hour), late: count, now });
@@ -135,6 +140,11 @@ export async function acknowledge(audit: pg.Pool, acknowledgement: Acknowledgeme
   });
 }
 
+/** The pool's, and those of the other stores. */
+async function allStatements({ tenants, stores }: ReconcileOptions): Promise<Statements[]> {
+  return [tenants, ...((await stores?.list()) ?? []).map(({ statements }) => statements)];
+}
+
 /** An event that was refused may be in the log by now. */
 async function lookAgain({ audit }: ReconcileOptions, now: Date): Promise<void> {
   for (const missing of await openMissing(audit)) {
@@ -150,12 +160,14 @@ async function lookAgain({ audit }: ReconcileOptions, now: Date): Promise<void> 
 
 /** An hour is closed where no tenant has a note of it left. */
 async function closeHours(
-  { tenants, audit }: ReconcileOptions,
+  options: ReconcileOptions,
   { from, closed, now }: { from: Date; closed: Date; now: Date },
 ): Promise<void> {
+  const { audit } = options;
+  const all = await allStatements(options);
   for (let hour = from; hour < closed; hour = new Date(hour.getTime() + HOUR_MS)) {
     const end = new Date(hour.getTime() + HOUR_MS);
-    if (await hasNotes(tenants, end)) return;
+    for (const tenants of all) if (await hasNotes(tenants, end)) return;
     const moved = await inTransaction(audit, async (client) => {
       if (!(await moveReconciledUntil(client, { from: hour, to: end }))) return false;
       await recordHourIn(client, { hour, late: 0, now });

@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import type { Statements } from '#kit/cell-stores.ts';
 import { PLATFORM_UUID } from '#kit/platform-log.ts';
 import { idOf } from '#schema/ids.ts';
 import type { Archive } from '../archive/archive.ts';
@@ -9,7 +10,7 @@ import { knowObjects } from './object-store.ts';
 export interface WishOptions {
   readonly cell: string;
   /** Pool of `tenon_worker` over the tenant database. */
-  readonly tenants: pg.Pool;
+  readonly tenants: Statements;
   /** The same over the audit database. */
   readonly audit: pg.Pool;
   /** The same over the directory, which knows who has ended. */

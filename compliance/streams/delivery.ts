@@ -26,6 +26,8 @@ import { testEntry } from './test-entry.ts';
 export interface Delivery {
   readonly platform: Platform;
   readonly cell: string;
+  /** The store of the cell that holds the stream; without it the pool. */
+  readonly store?: string | undefined;
   readonly log: typeof logLine;
 }
 
@@ -223,8 +225,8 @@ function originOf({ endpoint }: ClaimedStream): string {
     : `syslog+${address.tls ? 'tls' : 'tcp'}://${address.host}:${address.port}`;
 }
 
-function scopeOf({ platform, cell }: Delivery): StreamScope {
-  return { databases: platform.databases, cell, now: platform.clock() };
+function scopeOf({ platform, cell, store }: Delivery): StreamScope {
+  return { databases: platform.databases, cell, store, now: platform.clock() };
 }
 
 function isSame(left: LogPosition, right: LogPosition): boolean {

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { statementsOf, type Statements } from '#kit/cell-stores.ts';
 import type { Databases } from '#kit/database.ts';
 import { StreamState, type StreamForm, type StreamKind, type StreamSettings } from '#schema/audit-stream.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
@@ -47,8 +48,10 @@ export interface ClaimedStream {
 
 /** Where and when streams are asked for; it takes the worker's role, which sees those of all tenants. */
 export interface StreamScope {
-  readonly databases: Pick<Databases, 'tenantSource' | 'auditPool'>;
+  readonly databases: Pick<Databases, 'tenantSource' | 'stores' | 'auditPool'>;
   readonly cell: string;
+  /** Without it the pool. */
+  readonly store?: string | undefined;
   readonly now: Date;
 }
 
@@ -60,7 +63,7 @@ export const LEASE_MS = 120_000;
  * test. Those come first that have waited longest.
  */
 export async function dueStreams(scope: StreamScope): Promise<DueStream[]> {
-  const rows = (await sourceOf(scope).query(DUE, [scope.now])) as DueRow[];
+  const { rows } = await sourceOf(scope).query<DueRow>(DUE, [scope.now]);
   if (rows.length === 0) return [];
   const heads = await readHeads(scope, [...new Set(rows.map(({ tenant_id }) => tenant_id))]);
   return rows.map(dueOf).filter(({ tenant, position, proofs, isOpen, isTestDue }) => {
@@ -75,8 +78,17 @@ export async function dueStreams(scope: StreamScope): Promise<DueStream[]> {
 export async function claimStream(scope: StreamScope, { tenant, id }: DueStream): Promise<ClaimedStream | null> {
   const leasedUntil = new Date(scope.now.getTime() + LEASE_MS);
   const values = [uuidOf('tnt', tenant), uuidOf('str', id), scope.now, randomUUID(), leasedUntil];
-  const [row] = (await sourceOf(scope).query(CLAIM, values)) as ClaimedRow[];
+  const { rows } = await sourceOf(scope).query<ClaimedRow>(CLAIM, values);
+  const [row] = rows;
   return row === undefined ? null : claimedOf(row);
+}
+
+/** Tells whether a store has streams that are not paused: that they have something to send is not written there. */
+export async function hasStreams(scope: StreamScope): Promise<boolean> {
+  const { rows } = await sourceOf(scope).query<{ any: boolean }>(
+    `select exists (select from app.audit_streams where state <> 'paused') as any`,
+  );
+  return rows[0]?.any === true;
 }
 
 /** What moving on found: whether this process may go on by what it knows of the stream. */
@@ -92,7 +104,7 @@ export async function advanceStream(
   { tenant, id, lease, updatedAt }: ClaimedStream,
   { position, taken }: Advance,
 ): Promise<boolean> {
-  const [row] = (await sourceOf(scope).query(ADVANCE, [
+  const { rows } = await sourceOf(scope).query<{ state: StreamState; updated_at: Date }>(ADVANCE, [
     uuidOf('tnt', tenant),
     uuidOf('str', id),
     lease,
@@ -101,7 +113,8 @@ export async function advanceStream(
     taken,
     scope.now,
     new Date(scope.now.getTime() + LEASE_MS),
-  ])) as { state: StreamState; updated_at: Date }[];
+  ]);
+  const [row] = rows;
   return row !== undefined && row.state !== StreamState.PAUSED && row.updated_at.getTime() === updatedAt.getTime();
 }
 
@@ -264,6 +277,6 @@ async function readHeads(
   );
 }
 
-function sourceOf({ databases, cell }: StreamScope): ReturnType<Databases['tenantSource']> {
-  return databases.tenantSource(cell);
+function sourceOf({ databases, cell, store }: StreamScope): Statements {
+  return statementsOf(databases, { cell, store });
 }

@@ -1,9 +1,12 @@
+import { cellStoresOf } from '#kit/cell-stores.ts';
+import { newStoreWalk } from '#kit/store-walk.ts';
+import type { StorePlace } from '#schema/tenant-store.ts';
 import type { TurnResult } from '../turn-loop.ts';
 import { deliverStream, type Delivery } from './delivery.ts';
-import { claimStream, dueStreams, type DueStream, type StreamScope } from './stream-store.ts';
+import { claimStream, dueStreams, hasStreams, type DueStream, type StreamScope } from './stream-store.ts';
 
 /** What sending the streams of some cells needs; the platform is opened as `tenon_worker`. */
-export interface StreamTurnOptions extends Omit<Delivery, 'cell'> {
+export interface StreamTurnOptions extends Omit<Delivery, 'cell' | 'store'> {
   /** Names of the cells to serve. */
   readonly cells: readonly string[];
   /** How long to wait until streams are looked at again when none had something to send; 1 s by default. */
@@ -33,28 +36,30 @@ const PAUSE_MS = 1_000;
 export function createStreamTurn(options: StreamTurnOptions): StreamTurn {
   const running = new Map<string, { readonly isFailing: boolean; readonly ended: Promise<void> }>();
   let restsUntilMs = 0;
-  const begin = async (cell: string, due: DueStream): Promise<boolean> => {
-    const stream = await claimStream(scopeOf(options, cell), due);
+  const begin = async (place: StorePlace, due: DueStream): Promise<boolean> => {
+    const stream = await claimStream(scopeOf(options, place), due);
     if (stream === null) return false;
-    const ended = deliverStream({ ...options, cell }, stream).finally(() => running.delete(due.id));
+    const ended = deliverStream({ ...options, ...place }, stream).finally(() => running.delete(due.id));
     running.set(due.id, { isFailing: due.isFailing, ended });
     return true;
   };
-  const look = async (cell: string): Promise<number> => {
+  const look = async (place: StorePlace): Promise<number> => {
     let begun = 0;
-    for (const due of await dueStreams(scopeOf(options, cell))) {
+    for (const due of await dueStreams(scopeOf(options, place))) {
       const alike = [...running.values()].filter(({ isFailing }) => isFailing === due.isFailing).length;
       const hasRoom = alike < (due.isFailing ? MOST_FAILING : MOST_RUNNING);
-      if (hasRoom && !running.has(due.id) && (await begin(cell, due))) begun += 1;
+      if (hasRoom && !running.has(due.id) && (await begin(place, due))) begun += 1;
     }
     return begun;
   };
+  const walks = options.cells.map((cell) => walkOf(options, cell, look));
   return {
     turn: async () => {
       if (performance.now() < restsUntilMs) return 'waiting';
       let begun = 0;
-      for (const cell of options.cells) begun += await look(cell);
-      if (begun > 0) return 'worked';
+      for (const cell of options.cells) begun += await look({ cell });
+      const others = await Promise.all(walks.map((walk) => walk()));
+      if (begun > 0 || others.includes('worked')) return 'worked';
       restsUntilMs = performance.now() + (options.pauseMs ?? PAUSE_MS);
       return running.size > 0 ? 'waiting' : 'idle';
     },
@@ -64,6 +69,23 @@ export function createStreamTurn(options: StreamTurnOptions): StreamTurn {
   };
 }
 
-function scopeOf({ platform }: StreamTurnOptions, cell: string): StreamScope {
-  return { databases: platform.databases, cell, now: platform.clock() };
+/** The stores of a cell beside its pool; one with streams is looked at as often as the pool. */
+function walkOf(
+  options: StreamTurnOptions,
+  cell: string,
+  look: (place: StorePlace) => Promise<number>,
+): () => Promise<TurnResult> {
+  return newStoreWalk({
+    stores: cellStoresOf(options.platform.databases, cell),
+    what: 'sending streams',
+    visit: async ({ name }) => {
+      const place = { cell, store: name };
+      if ((await look(place)) > 0) return 'worked';
+      return (await hasStreams(scopeOf(options, place))) ? 'waiting' : 'idle';
+    },
+  });
+}
+
+function scopeOf({ platform }: StreamTurnOptions, place: StorePlace): StreamScope {
+  return { databases: platform.databases, ...place, now: platform.clock() };
 }

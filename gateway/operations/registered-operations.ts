@@ -2,6 +2,7 @@ import type { Change } from '#kit/change-feed.ts';
 import { inTenantOnce, type Databases } from '#kit/database.ts';
 import type { OperationKind } from '#schema/operation-manifest.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
+import type { StorePlace } from '#schema/tenant-store.ts';
 import { newLastUse } from './last-use.ts';
 import { newOperationCache, type CachedOperation, type OperationCache } from './operation-cache.ts';
 import type { PersistedOperations } from './persisted-operations.ts';
@@ -35,7 +36,7 @@ export interface RegisteredOperations {
 
 /** News of changes; see ChangeFeed. */
 export interface OperationsFeed {
-  isLive(cell: string): boolean;
+  isLive(place: StorePlace): boolean;
   subscribe(listener: (change: Change) => void): () => void;
 }
 
@@ -68,7 +69,7 @@ export function newRegisteredOperations({
       if (own !== null) return { ...own, costCeiling: null };
       const wanted: Wanted = { ctx, client: ctx.client, key };
       // Without news of changes nothing that was read before can be believed, nor what is being read.
-      if (!feed.isLive(ctx.cell)) return read(databases, wanted).then((row) => inForce(row, now));
+      if (!feed.isLive(ctx)) return read(databases, wanted).then((row) => inForce(row, now));
       const known = cache.get(ctx.tenant, ctx.client, key) ?? load(cache, databases, wanted);
       return known instanceof Promise ? known.then((row) => inForce(row, now)) : inForce(known.row, now);
     },

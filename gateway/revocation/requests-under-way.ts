@@ -2,6 +2,7 @@ import type { Authenticated } from '#kit/credential-cache.ts';
 import type { Change, ChangeFeed } from '#kit/change-feed.ts';
 import { asTenonError, TenonError } from '#schema/errors.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
+import { storeKey } from '#schema/tenant-store.ts';
 
 /** A request that is being answered, and how to find out whether it still may be. */
 export interface RequestUnderWay {
@@ -65,7 +66,7 @@ export function newRequestsUnderWay(feed: Pick<ChangeFeed, 'subscribe' | 'isLive
   });
   const watch = setInterval(() => {
     const beforeMs = performance.now() - SHORT_MS;
-    const blind = all().filter(({ tenant, startedMs }) => startedMs < beforeMs && !feed.isLive(tenant.cell));
+    const blind = all().filter(({ tenant, startedMs }) => startedMs < beforeMs && !feed.isLive(tenant));
     if (blind.length > 0) void check(blind);
   }, NO_NEWS_MS).unref();
   return {
@@ -96,7 +97,7 @@ export function newRequestsUnderWay(feed: Pick<ChangeFeed, 'subscribe' | 'isLive
 }
 
 function isAbout({ cell, tenant }: Change, request: RequestUnderWay): boolean {
-  return tenant === null ? request.tenant.cell === cell : request.tenant.tenant === tenant;
+  return tenant === null ? storeKey(request.tenant) === cell : request.tenant.tenant === tenant;
 }
 
 async function checkOne(request: RequestUnderWay): Promise<void> {

@@ -2,9 +2,10 @@ import { BUCKET_COUNT, bucketOf } from '#schema/latency-histogram.ts';
 import type { Id } from '#schema/ids.ts';
 import { OBJECTIVES, PLATFORM_ID } from '#schema/service-levels.ts';
 import type { TenantContext, Tier } from '#schema/tenant-context.ts';
+import { POOL } from '#schema/tenant-store.ts';
 
 /** For whom a request was carried out. */
-export type ServedTenant = Pick<TenantContext, 'tenant' | 'tier' | 'cell'>;
+export type ServedTenant = Pick<TenantContext, 'tenant' | 'tier' | 'cell' | 'store'>;
 
 /** What was served to one owner in one span of time and is not stored yet. */
 export interface Tally {
@@ -13,6 +14,8 @@ export interface Tally {
   readonly cell: string;
   /** Of the last request. */
   tier: Tier;
+  /** The owner's store of the cell, as of the last request. */
+  store: string;
   readonly startMs: number;
   requests: number;
   failures: number;
@@ -65,12 +68,12 @@ export function newLevelCounter({ most = MOST_TENANT_TALLIES }: { readonly most?
     return opened;
   };
   return {
-    add: ({ tenant, tier, cell }, { failed, seconds, nowMs }) => {
+    add: ({ tenant, tier, cell, store = POOL }, { failed, seconds, nowMs }) => {
       const { tenants, tiers } = cells.get(cell) ?? open(cell);
       const slow = seconds > OBJECTIVES[tier].p99Seconds;
-      const answer = { tier, failed, slow, bucket: bucketOf(seconds), nowMs };
+      const answer = { tier, store, failed, slow, bucket: bucketOf(seconds), nowMs };
       tenants.count(tenant, tenant, answer);
-      tiers.count(tier, PLATFORM_ID, answer);
+      tiers.count(tier, PLATFORM_ID, { ...answer, store: POOL });
     },
     cells: () => [...cells.values()],
     lost: () => [...cells.values()].reduce((sum, { tenants, tiers }) => sum + tenants.lost() + tiers.lost(), 0),
@@ -79,6 +82,7 @@ export function newLevelCounter({ most = MOST_TENANT_TALLIES }: { readonly most?
 
 interface Answer {
   readonly tier: Tier;
+  readonly store: string;
   readonly failed: boolean;
   readonly slow: boolean;
   readonly bucket: number;
@@ -102,7 +106,7 @@ function newTallies({ cell, spanMs, most }: TalliesOptions) {
     else if (current.size + waiting.size < most) waiting.set(key, tally);
     else lost += tally.requests;
   };
-  const begin = (key: string, start: Pick<Tally, 'owner' | 'tier' | 'startMs'>): Tally | null => {
+  const begin = (key: string, start: Pick<Tally, 'owner' | 'tier' | 'store' | 'startMs'>): Tally | null => {
     const before = current.get(key);
     current.delete(key);
     if (before !== undefined) wait(before);
@@ -112,15 +116,16 @@ function newTallies({ cell, spanMs, most }: TalliesOptions) {
     return tally;
   };
   return {
-    count: (key: string, owner: Id<'tnt'>, { tier, failed, slow, bucket, nowMs }: Answer) => {
+    count: (key: string, owner: Id<'tnt'>, { tier, store, failed, slow, bucket, nowMs }: Answer) => {
       const startMs = nowMs - (nowMs % spanMs);
       const known = current.get(key);
-      const tally = known?.startMs === startMs ? known : begin(key, { owner, tier, startMs });
+      const tally = known?.startMs === startMs ? known : begin(key, { owner, tier, store, startMs });
       if (tally === null) {
         lost += 1;
         return;
       }
       tally.tier = tier;
+      tally.store = store;
       tally.requests += 1;
       if (failed) tally.failures += 1;
       if (slow) tally.slow += 1;

@@ -62,14 +62,14 @@ async function flushCell(databases: Databases, tallies: CellTallies, limits: Cel
     ...tiers.take(Infinity).map((tally) => ({ tally, from: tiers, statement: tierStatement })),
     ...tenants.take(limits.tenants).map((tally) => ({ tally, from: tenants, statement: tenantStatement })),
   ];
-  let isAway = false;
+  const away = new Set<string>();
   const work = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { tally, from, statement } = next;
-      const late = isAway || performance.now() > limits.endMs;
+      const late = away.has(tally.store) || performance.now() > limits.endMs;
       const fate = late ? 'kept' : await store(databases, tally, statement(tally));
       const tooOld = fate === 'kept' && limits.nowMs - tally.startMs > OLDEST_MS;
-      isAway ||= fate === 'kept';
+      if (fate === 'kept') away.add(tally.store);
       if (fate === 'kept' && !tooOld) from.putBack(tally);
       report[tooOld ? 'dropped' : fate] += 1;
     }

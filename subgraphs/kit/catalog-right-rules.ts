@@ -10,6 +10,8 @@ const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker',
 const CONTEXT_KEYS = 'tenon.context_keys';
 /** Names and checksums of files, no tenant's data: the worker shows them as evidence of change. */
 const MIGRATIONS_READER = 'tenon.migrations: tenon_worker (SELECT)';
+/** Whose store the database is: asked by every connection before it is used. */
+const STAMP_READERS = ['tenon_app', 'tenon_worker'].map((role) => `tenon.store: ${role} (SELECT)`);
 /** One number of the whole database, which every announced change counts up by one and by nothing else. */
 const CHANGE_COUNTER = [
   'tenon_app (SELECT)',
@@ -27,7 +29,12 @@ const JOB_QUEUE = Object.entries({
   _private_tasks: ['SELECT', 'INSERT'],
   _private_known_crontabs: ['SELECT', 'INSERT', 'UPDATE'],
 }).flatMap(([table, rights]) => rights.map((right) => `graphile_worker.${table}: tenon_worker (${right})`));
-const OPEN_OUTSIDE_APP: ReadonlySet<string> = new Set([MIGRATIONS_READER, ...CHANGE_COUNTER, ...JOB_QUEUE]);
+const OPEN_OUTSIDE_APP: ReadonlySet<string> = new Set([
+  MIGRATIONS_READER,
+  ...STAMP_READERS,
+  ...CHANGE_COUNTER,
+  ...JOB_QUEUE,
+]);
 /** TRUNCATE ignores row security; the others touch rows or locks of all tenants, or let a table run foreign code. */
 const DANGEROUS_ON_TABLES: ReadonlySet<string> = new Set(['TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']);
 /** A role (`*` is every one) and a setting that decides who asks, what a name means, or whether keys are checked. */
@@ -65,7 +72,7 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
   {
     name: 'outside-app',
     requirement:
-      'Programs and PUBLIC hold no right on a table or view outside schema app; the worker reads the migrations and works off the job queue, and who changes what is announced counts it.',
+      'Programs and PUBLIC hold no right on a table or view outside schema app; they read whose store it is, the worker reads the migrations and works off the job queue, and who changes what is announced counts it.',
     breaches: (catalog) =>
       catalog.relations
         .filter(

@@ -1,15 +1,18 @@
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { idOf, type Id } from '#schema/ids.ts';
+import { isPool, POOL, storeKey, storeUrl, type StorePlace } from '#schema/tenant-store.ts';
 import type { Databases } from './database.ts';
 import { openChangeListener, type ChangeListener } from './change-listener.ts';
+import { newStoreListeners } from './store-listeners.ts';
 
-/** What a change may be about; a revocation is told beside the change of credentials that it is. */
+/** What a change in a cell may be about; a revocation is told beside the change of credentials that it is. */
 export const CHANGE_TOPICS = ['credentials', 'limits', 'operations', 'revocations'] as const;
-/** What a change is about. */
-export type ChangeTopic = (typeof CHANGE_TOPICS)[number];
+/** What a change is about; `places` where tenants live, which the directory tells. */
+export type ChangeTopic = (typeof CHANGE_TOPICS)[number] | 'places';
 
-/** One committed change; a null tenant means every tenant of the cell. */
+/** One committed change; a null tenant means every tenant of the store. */
 export interface Change {
+  /** The `storeKey` of where it was committed: the name of a cell, for its pool; empty for a change of places. */
   readonly cell: string;
   readonly tenant: Id<'tnt'> | null;
   readonly topic: ChangeTopic;
@@ -20,27 +23,28 @@ export interface Change {
 /** News of committed changes, for caches to drop what is no longer true. */
 export interface ChangeFeed {
   /**
-   * True while every committed change of the cell arrives here; a cache must not be used while it is false. What was
-   * committed 750 ms ago has been told where it is true, whatever was lost between the database and this process.
+   * True while every committed change of the cell's store arrives here; a cache must not be used while it is false. What
+   * was committed 750 ms ago has been told where it is true, whatever was lost between the database and this process. To
+   * a store beside the pool it begins to listen when it is asked about, and ends a minute after it was asked last.
    */
-  isLive(cell: string): boolean;
+  isLive(place: StorePlace): boolean;
   /**
    * Calls the listener at every change, in order, until the returned function is called. When a feed comes back after a
    * loss, it tells of every topic with a null tenant before it is live again. A listener must not throw.
    */
   subscribe(listener: (change: Change) => void): () => void;
   /**
-   * Resolves when the listeners have had every change of the cell that was committed before this call: one round trip,
-   * shared by those who wait together. Null waits for all cells and the directory. A feed that is not live holds nobody
+   * Resolves when the listeners have had every change of the store that was committed before this call: one round trip,
+   * shared by those who wait together. Null waits for all stores and the directory. A feed that is not live holds nobody
    * up, since nobody relies on it.
    */
-  caughtUp(cell: string | null): Promise<void>;
+  caughtUp(place: StorePlace | null): Promise<void>;
   close(): Promise<void>;
 }
 
 /** What the feed listens to. */
 export interface ChangeFeedOptions {
-  /** A change of the directory (budgets of tiers) is told as one of every cell. */
+  /** A change of budgets of tiers is told as one of every cell, a change of places once. */
   readonly directoryUrl: string;
   /** With addresses that do not lead through a pooler of transactions, which loses messages. */
   readonly cells: readonly Pick<CellSettings, 'name' | 'database'>[];
@@ -56,27 +60,42 @@ export async function openChangeFeed({ directoryUrl, cells }: ChangeFeedOptions)
   const ofCells = await Promise.all(
     cells.map(async ({ name, database }) => [name, await listenToCell(name, database, tell)] as const),
   );
-  const tellAll = () => cells.forEach(({ name }) => tell({ cell: name, tenant: null, topic: 'limits' }));
+  const pools = new Map<string, ChangeListener>(ofCells);
+  const stores = newStoreListeners((place) => {
+    const cell = cells.find(({ name }) => name === place.cell);
+    return cell === undefined
+      ? null
+      : listenToCell(storeKey(place), storeUrl(cell.database, place.store ?? POOL), tell);
+  });
+  const tellAll = () =>
+    [...pools.keys(), ...stores.open().keys()].forEach((cell) => tell({ cell, tenant: null, topic: 'limits' }));
   const directory = await openChangeListener({
     url: directoryUrl,
-    onMessage: tellAll,
-    onRestart: tellAll,
+    onMessage: (payload) => {
+      const place = PLACE.exec(payload)?.[1];
+      if (place === undefined) tellAll();
+      else tell({ cell: '', tenant: idOf('tnt', place), topic: 'places' });
+    },
+    onRestart: () => {
+      tellAll();
+      tell({ cell: '', tenant: null, topic: 'places' });
+    },
     isCounted: false,
   });
-  const listeners = new Map<string, ChangeListener>(ofCells);
-  const all = [directory, ...listeners.values()];
+  const all = () => [directory, ...pools.values(), ...stores.open().values()];
+  const listenerOf = (place: StorePlace) => (isPool(place) ? pools.get(place.cell) : stores.find(place));
   return {
-    isLive: (cell) => listeners.get(cell)?.isLive() === true,
+    isLive: (place) => listenerOf(place)?.isLive() === true,
     subscribe: (listener) => {
       subscribers.add(listener);
       return () => void subscribers.delete(listener);
     },
-    caughtUp: async (cell) => {
-      if (cell !== null) return listeners.get(cell)?.caughtUp();
-      await Promise.all(all.map((listener) => listener.caughtUp()));
+    caughtUp: async (place) => {
+      if (place !== null) return listenerOf(place)?.caughtUp();
+      await Promise.all(all().map((listener) => listener.caughtUp()));
     },
     close: async () => {
-      await Promise.all(all.map((listener) => listener.close()));
+      await Promise.all([stores.close(), ...all().map((listener) => listener.close())]);
     },
   };
 }
@@ -101,6 +120,7 @@ function listenToCell(cell: string, url: string, tell: (change: Change) => void)
 }
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const PLACE = /^places ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 
 /**
  * `<topic> <tenant uuid> <number> <revocation uuid>`, the last where there is one. Another tenant than a UUID stands for

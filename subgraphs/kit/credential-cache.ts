@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { BudgetLimits } from '#schema/budget-limits.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
+import { storeKey } from '#schema/tenant-store.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import {
   contextOf,
@@ -59,10 +60,10 @@ export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOp
   const lookUp = async (key: string, token: string, request: RequestOrigin & { readonly now: Date }) => {
     const parts = await readBearer(databases, token, request.now);
     const place = await placeOf(databases, parts);
-    const family = feed.isLive(place.cell) ? familyOf(families, place) : null;
+    const family = feed.isLive(place) ? familyOf(families, place) : null;
     const entry = await newEntry({ databases, place, parts, now: request.now }, { family, tiers });
     // A change that came in meanwhile may be younger than what was read.
-    if (family?.isCurrent === true && feed.isLive(place.cell)) entries.set(key, entry);
+    if (family?.isCurrent === true && feed.isLive(place)) entries.set(key, entry);
     const answered = answer(entry, request, tiers);
     noteUse(databases, entry.grant, request.now);
     return answered;
@@ -71,7 +72,7 @@ export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOp
     authenticate: (token, request) => {
       const key = keyOf(token);
       const entry = entries.get(key);
-      const isKnown = entry !== undefined && isUsable(entry, request.now.getTime()) && feed.isLive(entry.cell);
+      const isKnown = entry !== undefined && isUsable(entry, request.now.getTime()) && feed.isLive(entry.place);
       return isKnown ? answer(entry, request, tiers) : lookUp(key, token, request);
     },
     close: unsubscribe,
@@ -80,13 +81,14 @@ export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOp
 
 /** All entries of a tenant that may be used; ended by a change, and then no entry of it is. */
 interface Family {
+  /** The `storeKey` of where the tenant lives. */
   readonly cell: string;
   isCurrent: boolean;
 }
 
 interface Entry {
   readonly grant: Grant;
-  readonly cell: string;
+  readonly place: TenantPlace;
   readonly family: Family | null;
   readonly readAtMs: number;
   /** What `limits` was made from. */
@@ -101,7 +103,7 @@ async function newEntry(
   const grant = await readGrant(request);
   const tierLimits = tiers.of(grant.context.tier);
   const limits = effectiveLimits(tierLimits, grant.overrides);
-  return { grant, cell: request.place.cell, family, readAtMs: request.now.getTime(), tierLimits, limits };
+  return { grant, place: request.place, family, readAtMs: request.now.getTime(), tierLimits, limits };
 }
 
 function tenantsOf(families: LRUCache<string, Family>, cell: string): string[] {
@@ -109,10 +111,11 @@ function tenantsOf(families: LRUCache<string, Family>, cell: string): string[] {
 }
 
 /** Made before the tenant is read, so that whatever changes from then on ends it. */
-function familyOf(families: LRUCache<string, Family>, { id, cell }: TenantPlace): Family {
+function familyOf(families: LRUCache<string, Family>, place: TenantPlace): Family {
+  const { id } = place;
   const known = families.get(id);
   if (known !== undefined) return known;
-  const family = { cell, isCurrent: true };
+  const family = { cell: storeKey(place), isCurrent: true };
   families.set(id, family);
   return family;
 }

@@ -11,6 +11,7 @@ import { fail } from '#schema/errors.ts';
 import { idOf, isId, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
 import { isScope, type Scope } from '#schema/scopes.ts';
 import type { Actor, TenantContext, TenantState, Tier } from '#schema/tenant-context.ts';
+import { POOL } from '#schema/tenant-store.ts';
 
 /** The kinds of credential, as the database names them, with the prefix of their tokens and of their ids. */
 export const CREDENTIAL_KINDS = {
@@ -191,11 +192,12 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
 /** Returns the context of one request under a grant; from where its credential may not be used it is UNAUTHENTICATED. */
 export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { readonly now: Date }): TenantContext {
   if (guard !== null) guard.admit(origin);
-  const { tenant, tier, region, cell, state, scopes, sessionId, epoch, client } = context;
+  const { tenant, tier, region, cell, store = POOL, state, scopes, sessionId, epoch, client } = context;
+  const { requestId } = origin;
   const actor = actorAt(context.actor, origin);
   // Named one by one: a spread with more behind it gives every object a shape of its own, and whatever reads one of them
   // has to look for each property.
-  return { tenant, tier, region, cell, state, actor, scopes, sessionId, epoch, client, requestId: origin.requestId };
+  return { tenant, tier, region, cell, store, state, actor, scopes, sessionId, epoch, client, requestId };
 }
 
 /** A use is written down at most once in this time. */
@@ -337,6 +339,7 @@ function anonymousIn(place: TenantPlace): Omit<TenantContext, 'requestId'> {
     tier: place.tier,
     region: place.region,
     cell: place.cell,
+    store: place.store,
     state: place.state,
     actor: { type: 'anonymous', id: 'anonymous', ip: null, ua: null },
     scopes: [],

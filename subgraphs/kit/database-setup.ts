@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { databaseSecret, type ContextKeys } from '#schema/tenant-context.ts';
 import { migrateJobQueue } from './jobs/job-queue.ts';
 import { migrate } from './migrations.ts';
+import { refuseForeignStore, stampOf, stampStore } from './store-stamp.ts';
 
 /** The kinds of database, each with the folders of schema/sql that make it, in order. */
 export const DATABASE_KINDS = {
@@ -24,6 +26,8 @@ export type DatabaseRole = (typeof DATABASE_ROLES)[number];
 export interface MigrationOrder {
   readonly url: string;
   readonly kind: DatabaseKind;
+  /** Whose store it is; null for the directory, which belongs to all. */
+  readonly cell: Pick<CellSettings, 'name' | 'region'> | null;
   readonly keys: ContextKeys;
   readonly log: (line: string) => void;
 }
@@ -49,14 +53,22 @@ export async function ensureDatabase(superuserUrl: string, name: string): Promis
   });
 }
 
-/** Brings a database to the newest migrations of its kind, a cell's job queue among them, and to the keys that its tenant contexts are signed with. */
-export async function migrateDatabase(order: MigrationOrder): Promise<void> {
-  await setDatabaseRights(order.url);
-  for (const folder of DATABASE_KINDS[order.kind]) {
-    await migrate({ url: order.url, folder: sqlPath(folder), log: order.log });
-  }
-  if (order.kind === 'cell') await migrateJobQueue(order.url);
-  if (order.kind !== 'directory') await withClient(order.url, (client) => installContextKeys(client, order.keys));
+/**
+ * Brings a database to the newest migrations of its kind, a cell's job queue among them, to the stamp of its cell and to the
+ * keys that its tenant contexts are signed with. The database of another cell or kind is SERVICE_UNAVAILABLE and stays as
+ * it is.
+ */
+export async function migrateDatabase({ url, kind, cell, keys, log }: MigrationOrder): Promise<void> {
+  const stamp = kind === 'directory' || cell === null ? null : stampOf(cell, kind);
+  if (stamp !== null) await withClient(url, (client) => refuseForeignStore(client, stamp));
+  await setDatabaseRights(url);
+  for (const folder of DATABASE_KINDS[kind]) await migrate({ url, folder: sqlPath(folder), log });
+  if (kind === 'cell') await migrateJobQueue(url);
+  if (stamp === null) return;
+  await withClient(url, async (client) => {
+    await stampStore(client, stamp);
+    await installContextKeys(client, keys, stamp.cell);
+  });
 }
 
 /** Says who may do what on a database as a whole; after a restore or a copy it must be said again. */
@@ -65,9 +77,12 @@ export async function setDatabaseRights(ownerUrl: string): Promise<void> {
   await withClient(ownerUrl, (client) => client.query(sql));
 }
 
-/** Makes the database believe exactly these keys; a key that is not among them verifies nothing from now on. */
-export async function installContextKeys(client: pg.ClientBase, keys: ContextKeys): Promise<void> {
-  const rows = keys.all.map((key) => ({ kid: key.kid, blocks: hmacBlocks(databaseSecret(key)) }));
+/**
+ * Makes a database of the cell believe exactly these keys, as that cell has them; a key that is not among them verifies
+ * nothing from now on.
+ */
+export async function installContextKeys(client: pg.ClientBase, keys: ContextKeys, cell: string): Promise<void> {
+  const rows = keys.all.map((key) => ({ kid: key.kid, blocks: hmacBlocks(databaseSecret(key, cell)) }));
   await client.query('begin');
   await client.query('delete from tenon.context_keys where kid <> all($1)', [rows.map(({ kid }) => kid)]);
   for (const { kid, blocks } of rows) {
@@ -94,7 +109,8 @@ function hmacBlocks(secret: Buffer): { inner: Buffer; outer: Buffer } {
   };
 }
 
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+/** Runs the work on a connection of its own. */
+export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {

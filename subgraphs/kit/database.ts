@@ -4,8 +4,12 @@ import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
+import { isPool, POOL } from '#schema/tenant-store.ts';
 import { createPersonalKeys, type DataKeys, type PersonalKeys } from './data-keys.ts';
 import { cancelOnAbort } from './statement-cancel.ts';
+import { createStorePools, type StoreBudget, type StorePools } from './store-pools.ts';
+import { newStoreAdmission } from './store-admission.ts';
+import { onlyTo, stampOf } from './store-stamp.ts';
 import type { Abortable } from './request-ending.ts';
 
 /** What opening the databases needs. */
@@ -19,6 +23,8 @@ export interface DatabaseSettings {
   readonly entities: readonly Function[];
   /** Connections a cell's tenant database may use; the audit database gets a quarter. */
   readonly poolSize?: number;
+  /** Connections to the stores beside the pool. */
+  readonly storeBudget?: StoreBudget;
 }
 
 /** The stores of every cell this process serves, and the directory. */
@@ -30,6 +36,8 @@ export interface Databases {
   readonly personalKeys: PersonalKeys;
   /** The pooled ORM over a cell's tenant database; a cell this process does not serve is SERVICE_UNAVAILABLE. */
   tenantSource(cell: string): DataSource;
+  /** The stores of the cells beside their pools: bridges and silos. */
+  readonly stores: StorePools;
   /** The pool over a cell's audit database. */
   auditPool(cell: string): pg.Pool;
   close(): Promise<void>;
@@ -59,10 +67,13 @@ export interface TenantScope {
 /** A statement may run this long before PostgreSQL ends it: longer than any healthy one, shorter than a token lives. */
 const STATEMENT_TIMEOUT_MS = 20_000;
 const APPLICATION_NAME = 'tenon';
+/** Few, for a store has one tenant; a process that serves many has the connections of those in use. */
+const STORE_BUDGET: StoreBudget = { perDatabase: 3, perCell: 48 };
 
 /**
- * Opens the stores. Every cell's tenant database has to answer now (an error of the driver where one does not); the
- * directory and the audit databases have to when the first statement needs them.
+ * Opens the stores. Every cell's tenant database has to answer now (an error of the driver where one does not), and to
+ * be that cell's (else SERVICE_UNAVAILABLE); the directory and the audit databases have to when the first statement needs
+ * them.
  */
 export async function openDatabases(settings: DatabaseSettings): Promise<Databases> {
   const poolSize = settings.poolSize ?? 16;
@@ -70,18 +81,26 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
   const sources = new Map<string, DataSource>();
   const auditPools = new Map<string, pg.Pool>();
   for (const cell of settings.cells) {
-    sources.set(cell.name, await openSource(cell.database, settings.entities, poolSize));
-    auditPools.set(cell.name, openPool(cell.auditDatabase, Math.max(2, poolSize / 4)));
+    sources.set(cell.name, await openSource(cell, settings.entities, poolSize));
+    const guard = onlyTo(stampOf(cell, 'audit'));
+    auditPools.set(cell.name, openPool(cell.auditDatabase, Math.max(2, poolSize / 4), guard));
   }
+  const stores = createStorePools({
+    cells: settings.cells,
+    budget: settings.storeBudget ?? STORE_BUDGET,
+    open: (url, max, cell) => openPool(url, max, onlyTo(stampOf(cell, 'cell'))),
+    admit: newStoreAdmission(directory),
+  });
   return {
     directory,
+    stores,
     cells: settings.cells,
     keys: settings.keys,
     personalKeys: createPersonalKeys(settings.dataKeys),
     tenantSource: (cell) => sources.get(cell) ?? missingCell(cell),
     auditPool: (cell) => auditPools.get(cell) ?? missingCell(cell),
     close: async () => {
-      await Promise.all([...sources.values()].map((source) => source.destroy()));
+      await Promise.all([stores.close(), ...[...sources.values()].map((source) => source.destroy())]);
       await Promise.all([directory, ...auditPools.values()].map((pool) => pool.end()));
     },
   };
@@ -112,13 +131,11 @@ export async function inTenantAudit<T>(
 ): Promise<T> {
   refuseAborted(scope);
   const client = await connect(() => scope.databases.auditPool(scope.tenant.cell).connect());
-  client.on('error', ignore);
   try {
     return await inTransaction({ client, scope, length: 'many statements' }, ({ send }) =>
       work({ query: rowsOf(send) }),
     );
   } finally {
-    client.removeListener('error', ignore);
     client.release();
   }
 }
@@ -133,15 +150,43 @@ async function overCell<T>(
   length: Length,
 ): Promise<T> {
   refuseAborted(scope);
-  const runner = scope.databases.tenantSource(scope.tenant.cell).createQueryRunner();
-  const client = await connect(async () => (await runner.connect()) as pg.PoolClient);
+  const { runner, client, release } = await borrow(scope);
   try {
     return await inTransaction({ client, scope, length }, ({ send, later }) => {
       lend(runner, client, send);
       return work({ manager: runner.manager, query: rowsOf(send), later });
     });
   } finally {
+    await release();
+  }
+}
+
+interface Borrowed {
+  readonly runner: QueryRunner;
+  readonly client: pg.PoolClient;
+  readonly release: () => Promise<void>;
+}
+
+/** A store beside the pool shares the ORM's mapping with it, and has connections of its own. */
+async function borrow({ databases, tenant: { cell, store = POOL } }: TenantScope): Promise<Borrowed> {
+  const runner = databases.tenantSource(cell).createQueryRunner();
+  const end = async () => {
     if (!runner.isReleased) await runner.release();
+  };
+  if (store === POOL)
+    return { runner, client: await connect(async () => (await runner.connect()) as pg.PoolClient), release: end };
+  const { pool, giveBack } = await databases.stores.lend({ cell, store });
+  try {
+    const client = await connect(() => pool.connect());
+    const release = async () => {
+      client.release();
+      giveBack();
+      await end();
+    };
+    return { runner, client, release };
+  } catch (error) {
+    giveBack();
+    throw error;
   }
 }
 
@@ -171,7 +216,7 @@ async function inTransaction<T>(
     answer.catch(ignore);
     unanswered.push(answer);
   };
-  const opened = openTransaction(client, databaseToken(scope.tenant.tenant, scope.databases.keys, Date.now()));
+  const opened = openTransaction(client, scope);
   const watch = cancelOnAbort(scope.signal, { client, opened, isRunning: () => running > 0 });
   try {
     // The first statement travels with the opening; behind one that failed, PostgreSQL refuses it.
@@ -203,16 +248,21 @@ function refuseAborted({ signal }: TenantScope): void {
  * no name: a named one lives as long as the connection, where injected SQL could put another in its place that gives
  * every later borrower the context of the attacker.
  */
-async function openTransaction(client: pg.PoolClient, token: string): Promise<void> {
+async function openTransaction(client: pg.PoolClient, { tenant, databases }: TenantScope): Promise<void> {
+  const token = databaseToken(tenant, databases.keys, Date.now());
   sendTogether(client);
   await Promise.all([
     client.query('begin'),
     client.query(
-      `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true)`,
+      `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true)
+       ${isPool(tenant) ? '' : TELLS_OF_ITSELF}`,
       [token, String(STATEMENT_TIMEOUT_MS)],
     ),
   ]);
 }
+
+/** Its writes are in the server's sums as soon as it has ended, by which whoever drains stores knows of them. */
+const TELLS_OF_ITSELF = ', pg_catalog.pg_stat_force_next_flush()';
 
 /** What the work set for the session ends here too, so that no tenant's settings reach the next borrower. */
 async function endTransaction(client: pg.PoolClient, how: 'commit' | 'rollback'): Promise<string> {
@@ -304,26 +354,28 @@ async function connect(open: () => Promise<pg.PoolClient>): Promise<pg.PoolClien
   }
 }
 
-function openPool(url: string, max: number): pg.Pool {
+function openPool(url: string, max: number, guard: object = {}): pg.Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     connectionTimeoutMillis: 5_000,
     application_name: APPLICATION_NAME,
+    ...guard,
     ...PIPELINE,
   });
   // An idle connection that dies is replaced at the next use; without a listener it would end the process.
   pool.on('error', ignore);
+  pool.on('connect', (client) => client.on('error', ignore));
   return pool;
 }
 
 /** Statements that do not wait for each other share a round trip. */
 const PIPELINE = { pipeline: true };
 
-async function openSource(url: string, entities: readonly Function[], max: number): Promise<DataSource> {
+async function openSource(cell: CellSettings, entities: readonly Function[], max: number): Promise<DataSource> {
   const source = new DataSource({
     type: 'postgres',
-    url,
+    url: cell.database,
     entities: [...entities],
     synchronize: false,
     migrationsRun: false,
@@ -332,7 +384,7 @@ async function openSource(url: string, entities: readonly Function[], max: numbe
     applicationName: APPLICATION_NAME,
     connectTimeoutMS: 5_000,
     poolErrorHandler: ignore,
-    extra: { max, ...PIPELINE },
+    extra: { max, ...onlyTo(stampOf(cell, 'cell')), ...PIPELINE },
   });
   return source.initialize();
 }

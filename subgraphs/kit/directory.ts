@@ -1,7 +1,9 @@
+import type { ChangeFeed } from './change-feed.ts';
 import type { Databases } from './database.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import type { TenantState, Tier } from '#schema/tenant-context.ts';
+import type { Placement } from '#schema/tenant-store.ts';
 
 /** Where a tenant lives, as the directory knows it. */
 export interface TenantPlace {
@@ -10,7 +12,9 @@ export interface TenantPlace {
   readonly tier: Tier;
   readonly region: string;
   readonly cell: string;
-  readonly placement: 'pool' | 'bridge' | 'silo';
+  readonly placement: Placement;
+  /** The store of the cell that holds her rows: `pool`, `silo_7`, `bridge_2_31`. */
+  readonly store: string;
   readonly state: TenantState;
 }
 
@@ -19,16 +23,34 @@ const REMEMBERED_MS = 10_000;
 /** More tenants than a gateway sees in that time; the oldest are forgotten first. */
 const MOST_REMEMBERED = 10_000;
 
-const remembered = new WeakMap<Databases, Map<string, { readonly place: TenantPlace; readonly untilMs: number }>>();
+/** What a process remembers of the directory. */
+interface Memory {
+  readonly places: Map<string, { readonly place: TenantPlace; readonly untilMs: number }>;
+  /** Counts what was forgotten, so that a read that was under way then is not remembered. */
+  forgotten: number;
+}
+
+const memories = new WeakMap<Databases, Memory>();
+
+/**
+ * Forgets where tenants live when the directory says that it has changed, until the returned function is called: places
+ * are then as old as the feed is behind, and without it as old as they may get.
+ */
+export function followPlaces(databases: Databases, feed: Pick<ChangeFeed, 'subscribe'>): () => void {
+  const memory = memoryOf(databases);
+  return feed.subscribe(({ topic, tenant }) => {
+    if (topic === 'places') forget(memory, tenant);
+  });
+}
 
 /** Returns where a tenant lives, or null where there is none; remembered for seconds, unknown ones never. */
 export async function findTenant(databases: Databases, tenant: Id<'tnt'>): Promise<TenantPlace | null> {
-  const places = remembered.get(databases) ?? new Map();
-  remembered.set(databases, places);
-  const known = places.get(tenant);
+  const memory = memoryOf(databases);
+  const known = memory.places.get(tenant);
   if (known !== undefined && known.untilMs > Date.now()) return known.place;
+  const { forgotten } = memory;
   const place = await readPlace(databases, 'id = $1', uuidOf('tnt', tenant));
-  if (place !== null) remember(places, place);
+  if (place !== null && memory.forgotten === forgotten) remember(memory, place);
   return place;
 }
 
@@ -44,13 +66,13 @@ export async function findTenantByDomain(databases: Databases, domain: string): 
 
 /** Forgets where a tenant lives, after a change that must be seen at once. */
 export function forgetTenant(databases: Databases, tenant: Id<'tnt'>): void {
-  remembered.get(databases)?.delete(tenant);
+  forget(memoryOf(databases), tenant);
 }
 
 type PlaceRow = Omit<TenantPlace, 'id'> & { readonly id: string };
 
 async function readPlace(databases: Databases, where: string, value: string): Promise<TenantPlace | null> {
-  const sql = `select id, slug, tier, region, cell, placement, state from tenants where ${where}`;
+  const sql = `select id, slug, tier, region, cell, placement, store, state from tenants where ${where}`;
   const { rows } = await databases.directory
     .query<PlaceRow>(sql, [value])
     .catch((cause: unknown) =>
@@ -60,10 +82,19 @@ async function readPlace(databases: Databases, where: string, value: string): Pr
   return row === undefined ? null : { ...row, id: idOf('tnt', row.id) };
 }
 
-function remember(
-  places: Map<string, { readonly place: TenantPlace; readonly untilMs: number }>,
-  place: TenantPlace,
-): void {
+function memoryOf(databases: Databases): Memory {
+  const memory = memories.get(databases) ?? { places: new Map(), forgotten: 0 };
+  memories.set(databases, memory);
+  return memory;
+}
+
+function forget(memory: Memory, tenant: Id<'tnt'> | null): void {
+  memory.forgotten += 1;
+  if (tenant === null) memory.places.clear();
+  else memory.places.delete(tenant);
+}
+
+function remember({ places }: Memory, place: TenantPlace): void {
   places.delete(place.id);
   places.set(place.id, { place, untilMs: Date.now() + REMEMBERED_MS });
   const oldest = places.keys().next().value;

@@ -6,6 +6,7 @@ import type { Config } from '#schema/config.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { fail } from '#schema/errors.ts';
 import { DATABASE_ROLES, type DatabaseKind, type DatabaseRole } from './database-setup.ts';
+import { SUPERUSER } from './postgres-cluster.ts';
 
 /** The cells of embedded mode: two, from the first day, so that nothing is ever written for one. */
 const CELLS = [
@@ -28,15 +29,17 @@ export interface StoreDatabase {
   readonly name: string;
   readonly url: string;
   readonly kind: DatabaseKind;
+  /** Whose store it is; null for the directory. */
+  readonly cell: Pick<CellSettings, 'name' | 'region'> | null;
 }
 
 /** Returns every database of the stores: the directory first, then cell by cell. */
 export function databasesOf({ directoryUrl, cells }: StoreSettings): StoreDatabase[] {
   return [
-    { name: 'directory', url: directoryUrl, kind: 'directory' },
-    ...cells.flatMap(({ name, database, auditDatabase }): StoreDatabase[] => [
-      { name: `${name} cell`, url: database, kind: 'cell' },
-      { name: `${name} audit`, url: auditDatabase, kind: 'audit' },
+    { name: 'directory', url: directoryUrl, kind: 'directory', cell: null },
+    ...cells.flatMap((cell): StoreDatabase[] => [
+      { name: `${cell.name} cell`, url: cell.database, kind: 'cell', cell },
+      { name: `${cell.name} audit`, url: cell.auditDatabase, kind: 'audit', cell },
     ]),
   ];
 }
@@ -102,6 +105,15 @@ export function storeSettings(config: Config): SettingsFor {
   if (config.profile === 'embedded') return runningStores(config);
   // The role is in the addresses, which the operator chose for the command.
   return () => ({ directoryUrl: config.databaseUrl ?? '', cells: config.cells ?? [] });
+}
+
+/** Returns the address of a role that may make databases: that of the settings, or the running embedded server's own. */
+export function adminAddress(config: Config): string | null {
+  if (config.profile !== 'embedded') return config.adminDatabaseUrl;
+  const dataDir = embeddedDataDir(config);
+  const state = readState(`${dataDir}.json`);
+  const password = readFileSync(`${dataDir}.password`, 'utf8');
+  return state === null ? null : `postgres://${SUPERUSER}:${password}@127.0.0.1:${state.port}/postgres`;
 }
 
 function passwordFile(config: Config): string {

@@ -4,6 +4,7 @@ import { createTransport } from 'nodemailer';
 import type { Config } from '#schema/config.ts';
 import { TenonError } from '#schema/errors.ts';
 import { uuidv7 } from '#schema/ids.ts';
+import type { Platform } from './request-context.ts';
 
 /** A plain message to one person. */
 export interface Mail {
@@ -15,6 +16,13 @@ export interface Mail {
 
 /** The settings that say how mail leaves. */
 export type MailSettings = Pick<Config, 'mailUrl' | 'home' | 'deployment'>;
+
+/** Returns how mail leaves from a cell: by its own server, so that it stays in its region, else by that of the settings. */
+export function mailOfCell({ config, databases }: Pick<Platform, 'config' | 'databases'>, cell: string): MailSettings {
+  const own = databases.cells.find(({ name }) => name === cell)?.mail;
+  const { home, deployment, mailUrl } = config;
+  return { home, deployment, mailUrl: own ?? mailUrl };
+}
 
 /** Longer than a healthy server needs to take a short message. */
 const TIMEOUT_MS = 10_000;

@@ -28,6 +28,8 @@ export const OPENERS = {
 /** Places that take a pool of a cell by its name, instead of a transaction of a tenant. */
 export const POOL_TAKERS = {
   'subgraphs/kit/database.ts': 'the doors themselves',
+  'subgraphs/kit/cell-stores.ts': 'tenon_worker, in the stores of one tenant each',
+  'subgraphs/kit/jobs/store-jobs.ts': 'tenon_worker, in the job queue; what a job does is done by inTenant',
   'subgraphs/kit/postgres-version.ts': 'asks for the version of the server',
   'gateway/health.ts': 'asks whether the stores answer',
   'subgraphs/identity/security-events/delivery-queue.ts': 'tenon_worker, in what it drains for all tenants',
@@ -48,7 +50,7 @@ export const SPEAKERS = {
 };
 
 const CONNECTIONS = new Set(['Pool', 'Client', 'Connection', 'DataSource']);
-const POOLS = new Set(['tenantSource', 'auditPool', 'createQueryRunner']);
+const POOLS = new Set(['tenantSource', 'auditPool', 'createQueryRunner', 'lend']);
 const ORM = new Set(['getRepository', 'getTreeRepository', 'createQueryBuilder', 'query', 'transaction']);
 
 /** The place of a file below the root of the project, with slashes. */

@@ -6,6 +6,7 @@ import { findTenantBySlug } from '#kit/directory.ts';
 import { fail } from '#schema/errors.ts';
 import { mintId } from '#schema/ids.ts';
 import { TIERS } from '#schema/tenant-context.ts';
+import { PLACEMENTS } from '#schema/tenant-store.ts';
 import { listPlaces } from './directory-entry.ts';
 import { endTenant } from './ending.ts';
 import { Tenant, type TenantPlaceEntry } from './model.ts';
@@ -20,6 +21,7 @@ const create: Command = {
     name: { about: 'What people call her', required: true },
     tier: { about: TIERS.join(', '), required: true },
     region: { about: 'Where her data will lie', required: true },
+    placement: { about: `How her rows lie: ${PLACEMENTS.join(', ')}; by default as the settings say for her tier` },
     'admin-email': { about: 'Address of her first administrator', required: true },
     'admin-name': { about: 'Name of her first administrator; by default her address' },
   },
@@ -43,7 +45,10 @@ const list: Command = {
     const places: TenantPlaceEntry[] = [];
     for await (const place of allPlaces(databases)) {
       if (surroundings.json) places.push(place);
-      else surroundings.write([place.id, place.slug, place.tier, place.region, place.cell, place.state].join('  '));
+      else
+        surroundings.write(
+          [place.id, place.slug, place.tier, place.region, place.cell, place.placement, place.state].join('  '),
+        );
     }
     if (surroundings.json) writeJson(surroundings, places);
     return 0;
@@ -113,7 +118,11 @@ function inputOf({ positionals: [slug = ''], options }: CommandArguments) {
   const tier = TIERS.find((known) => known === options['tier']);
   if (tier === undefined) throw new UsageError(`--tier takes ${TIERS.join(', ')}`);
   const adminName = options['admin-name'] ?? adminEmail;
-  return { slug, name: options['name'] ?? '', tier, region: options['region'] ?? '', adminEmail, adminName };
+  const wish = options['placement'];
+  const placement = PLACEMENTS.find((known) => known === wish);
+  if (wish !== undefined && placement === undefined) throw new UsageError(`--placement takes ${PLACEMENTS.join(', ')}`);
+  const input = { slug, name: options['name'] ?? '', tier, region: options['region'] ?? '', adminEmail, adminName };
+  return placement === undefined ? input : { ...input, placement };
 }
 
 async function* allPlaces(databases: Databases): AsyncGenerator<TenantPlaceEntry> {

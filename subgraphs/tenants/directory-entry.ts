@@ -5,14 +5,18 @@ import type { Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, uuidOrNull, type Id } from '#schema/ids.ts';
 import type { Tier } from '#schema/tenant-context.ts';
+import type { Placement } from '#schema/tenant-store.ts';
 import { Tenant, type TenantPlaceEntry } from './model.ts';
 import { contextIn, systemOrigin } from './operator.ts';
+import { claimWithStore } from './store-claim.ts';
 
 /** What a claim on a slug fixes for good. */
 export interface Claim {
   readonly slug: string;
   readonly tier: Tier;
   readonly region: string;
+  /** Without it the pool. */
+  readonly placement?: Placement;
 }
 
 /** What a run of `reconcileDirectory` saw. */
@@ -27,19 +31,27 @@ const BATCH_SIZE = 200;
 const CONCURRENCY = 4;
 
 /**
- * Claims a slug and chooses the cell: the one of the region with the fewest tenants. The same claim again returns the
- * first one's place as long as the tenant is not finished, so that a creation that broke off can be taken up; a slug
- * that is taken is UNIQUENESS, a region without cells BAD_USER_INPUT.
+ * Claims a slug and chooses the cell: the one of the region with the fewest tenants, for a silo or a bridge among those
+ * that have one free (SERVICE_UNAVAILABLE where none has). The same claim again returns the first one's place as long as
+ * the tenant is not finished, so that a creation that broke off can be taken up; a slug that is taken is UNIQUENESS, a
+ * region without cells BAD_USER_INPUT.
  */
 export async function claimPlace(databases: Databases, claim: Claim): Promise<TenantPlace> {
   const cell = await emptiestCell(databases, claim.region);
-  await databases.directory.query(
-    `insert into tenants (id, slug, region, cell, tier, state) values ($1, $2, $3, $4, $5, 'provisioning')
-     on conflict (slug) do nothing`,
-    [uuidOf('tnt', mintId('tnt')), claim.slug, claim.region, cell, claim.tier],
-  );
+  const { placement = 'pool' } = claim;
+  if (placement === 'pool') {
+    await databases.directory.query(
+      `insert into tenants (id, slug, region, cell, tier, state) values ($1, $2, $3, $4, $5, 'provisioning')
+       on conflict (slug) do nothing`,
+      [uuidOf('tnt', mintId('tnt')), claim.slug, claim.region, cell, claim.tier],
+    );
+  } else await claimWithStore(databases, claim, placement);
   const place = await findTenantBySlug(databases, claim.slug);
-  const isSame = place?.state === 'provisioning' && place.region === claim.region && place.tier === claim.tier;
+  const isSame =
+    place?.state === 'provisioning' &&
+    place.region === claim.region &&
+    place.tier === claim.tier &&
+    place.placement === placement;
   return isSame ? place : fail('UNIQUENESS', 'the slug is claimed', { hint: `The slug ${claim.slug} is taken.` });
 }
 
@@ -85,7 +97,7 @@ export async function listPlaces(databases: Databases, args: ConnectionArgs): Pr
     fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
   }
   const { rows } = await databases.directory.query<Pick<TenantPlaceEntry, keyof TenantPlaceEntry>>(
-    `select id, slug, tier, region, cell, state, created_at as "createdAt" from tenants
+    `select id, slug, tier, region, cell, placement, state, created_at as "createdAt" from tenants
       where $1::uuid is null or id < $1 order by id desc limit $2`,
     [after, request.limit],
   );
@@ -112,7 +124,7 @@ async function readPlaces(
   cells: readonly string[],
 ): Promise<TenantPlace[]> {
   const { rows } = await databases.directory.query<TenantPlace>(
-    `select id, slug, tier, region, cell, placement, state from tenants
+    `select id, slug, tier, region, cell, placement, store, state from tenants
       where ($1::uuid is null or id > $1) and cell = any($2) and state <> 'provisioning' order by id limit $3`,
     [after === null ? null : uuidOf('tnt', after), cells, BATCH_SIZE],
   );

@@ -10,6 +10,7 @@ import { LimitsResolver } from './limits-resolver.ts';
 import { Tenant } from './model.ts';
 import { RegisteredOperation } from './operation-model.ts';
 import { OperationResolver } from './operation-resolver.ts';
+import { ResidencyResolver } from './residency-resolver.ts';
 import { TenantResolver } from './resolver.ts';
 import { ServiceLevelResolver } from './service-level-resolver.ts';
 import { findTenants } from './service.ts';
@@ -18,7 +19,15 @@ import { signUpRoutes } from './sign-up-routes.ts';
 /** Tenants: who the customers of the platform are, where they live, and which state their contract is in. */
 export const tenants = defineSubgraph({
   name: 'tenants',
-  resolvers: [TenantResolver, LimitsResolver, OperationResolver, ServiceLevelResolver, JobResolver, LifeResolver],
+  resolvers: [
+    TenantResolver,
+    LimitsResolver,
+    OperationResolver,
+    ServiceLevelResolver,
+    JobResolver,
+    LifeResolver,
+    ResidencyResolver,
+  ],
   entities: [Tenant, RegisteredOperation, Job],
   references: { Tenant: findTenants, Job: findJobs },
   routes: signUpRoutes,

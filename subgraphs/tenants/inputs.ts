@@ -1,8 +1,9 @@
 import { IsEmail, IsIn, IsOptional, IsString, Length, Matches, MaxLength } from 'class-validator';
 import { Field, ID, InputType, ObjectType } from 'type-graphql';
 import { TIERS, type TenantState, type Tier } from '#schema/tenant-context.ts';
+import { PLACEMENTS, type Placement } from '#schema/tenant-store.ts';
 import { LifeDaysInput } from './life-model.ts';
-import { Tenant, TenantStateEnum, TierEnum } from './model.ts';
+import { PlacementEnum, Tenant, TenantStateEnum, TierEnum } from './model.ts';
 
 const SLUG = /^[a-z][a-z0-9-]{1,38}[a-z0-9]$/;
 
@@ -48,6 +49,11 @@ export class CreateTenantInput {
   @IsString()
   @Length(1, 200)
   adminName!: string;
+
+  @Field(() => PlacementEnum, { nullable: true, description: 'By default as the platform is set up for the tier.' })
+  @IsOptional()
+  @IsIn(PLACEMENTS)
+  placement?: Placement | null;
 
   @Field(() => ContractInput, { nullable: true })
   @IsOptional()

@@ -1,7 +1,7 @@
 import type { JobKind } from '#kit/jobs/job-kind.ts';
 import { enqueueJob } from '#kit/jobs/enqueue.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
-import { sendMail } from '#kit/mail.ts';
+import { mailOfCell, sendMail } from '#kit/mail.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { readContract } from './contract.ts';
@@ -81,8 +81,9 @@ export const notifyJob: JobKind<NoticeInput> = {
       return { name: tenant.name, addresses: rows.map(({ email }) => email) };
     });
     const [subject, text] = NOTICES[notice]?.(name, about.slice(0, 10)) ?? fail('BAD_USER_INPUT', 'no such notice');
+    const mail = mailOfCell(ctx.platform, ctx.tenant.cell);
     for (const [index, to] of addresses.entries()) {
-      await sendMail(ctx.platform.config, { to, subject, text: `${text}\n` });
+      await sendMail(mail, { to, subject, text: `${text}\n` });
       await report(index + 1, addresses.length);
     }
     await inTenant(ctx, async (tx) => noteSent(tx, ctx, { notice, about: new Date(about), reached: addresses.length }));

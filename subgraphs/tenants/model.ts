@@ -3,6 +3,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { CREATED_AT, primaryId } from '#kit/columns.ts';
 import { connectionOf } from '#kit/connection.ts';
 import type { TenantState, Tier } from '#schema/tenant-context.ts';
+import type { Placement } from '#schema/tenant-store.ts';
 
 /** The tiers by the names of the graph. */
 export const TierEnum = {
@@ -27,6 +28,16 @@ export const TenantStateEnum = {
   ERASED: 'erased',
 } as const satisfies Record<Uppercase<TenantState>, TenantState>;
 registerEnumType(TenantStateEnum, { name: 'TenantState', description: "The states of a tenant's life." });
+
+/** How tenants' rows lie, by the names of the graph. */
+export const PlacementEnum = { POOL: 'pool', BRIDGE: 'bridge', SILO: 'silo' } as const satisfies Record<
+  Uppercase<Placement>,
+  Placement
+>;
+registerEnumType(PlacementEnum, {
+  name: 'Placement',
+  description: "How a tenant's rows lie: among those of others, in a schema of her own, or in a database of her own.",
+});
 
 /** A tenant, as her cell knows her. */
 @ObjectType({ description: 'A customer of the platform: a wall around her users and data.' })
@@ -96,6 +107,9 @@ export class TenantPlaceEntry {
 
   @Field(() => String)
   cell!: string;
+
+  @Field(() => PlacementEnum)
+  placement!: Placement;
 
   @Field(() => TenantStateEnum)
   state!: TenantState;

@@ -34,6 +34,7 @@ export function contextIn(place: Omit<TenantPlace, 'placement'>, origin: Origin)
     tier: place.tier,
     region: place.region,
     cell: place.cell,
+    store: place.store,
     state: place.state,
     actor: origin.actor,
     scopes: [],

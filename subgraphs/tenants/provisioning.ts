@@ -5,6 +5,7 @@ import { requestContext, type Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { mintId, type Id } from '#schema/ids.ts';
 import type { TenantContext, Tier } from '#schema/tenant-context.ts';
+import type { Placement } from '#schema/tenant-store.ts';
 import { claimPlace, copyToDirectory } from './directory-entry.ts';
 import type { ContractTerms } from './contract.ts';
 import { CreateTenantInput } from './inputs.ts';
@@ -19,6 +20,8 @@ export interface TenantInput {
   readonly name: string;
   readonly tier: Tier;
   readonly region: string;
+  /** How her rows lie; by default as the settings say for her tier. */
+  readonly placement?: Placement;
   readonly adminEmail: string;
   readonly adminName: string;
   /** By default a free tenant is active, since there is nothing to try out, and any other begins with a trial. */
@@ -48,7 +51,8 @@ export interface OperatorTenant {
  * Creates a tenant: claims the slug in the directory, then writes tenant, built-in roles, first administrator, her
  * sign-in link and the audit events in one transaction of the cell, then opens the tenant in the directory. A creation
  * that broke off anywhere is finished by the next call with the same input; it yields a fresh link. A taken slug, or
- * one that is claimed with another input, is UNIQUENESS; a region without cells or a malformed value BAD_USER_INPUT.
+ * one that is claimed with another input, is UNIQUENESS; a region without cells or a malformed value BAD_USER_INPUT; a
+ * placement of which nothing stands ready SERVICE_UNAVAILABLE.
  */
 export async function provisionTenant(
   platform: Platform,
@@ -69,7 +73,8 @@ export async function prepareTenant(
   requireValid(input);
   if (input.slug === OPERATOR_SLUG)
     fail('UNIQUENESS', 'the slug is reserved', { hint: `The slug ${OPERATOR_SLUG} is taken.` });
-  const place = await claimPlace(platform.databases, input);
+  const placement = input.placement ?? platform.config.tierPlacements?.[input.tier] ?? 'pool';
+  const place = await claimPlace(platform.databases, { ...input, placement });
   const context = contextIn(place, origin);
   const ctx = requestContext(platform, context);
   const state = input.state ?? (input.tier === 'FREE' ? 'active' : 'trial');

@@ -41,10 +41,20 @@ export async function createTenant(
   ctx: RequestContext,
   input: CreateTenantInput,
 ): Promise<{ tenant: Tenant; adminSignInUrl: string }> {
-  const { slug, name, adminEmail, adminName } = input;
+  const { slug, name, adminEmail, adminName, placement } = input;
+  const wish = placement === undefined || placement === null ? {} : { placement };
   const { tenant, adminSignInUrl } = await prepareTenant(
     ctx.platform,
-    { slug, name, tier: input.tier, region: input.region, adminEmail, adminName, contract: termsOf(ctx, input) },
+    {
+      slug,
+      name,
+      tier: input.tier,
+      region: input.region,
+      adminEmail,
+      adminName,
+      contract: termsOf(ctx, input),
+      ...wish,
+    },
     ctx.tenant,
   );
   const { tier, region, cell } = tenant;

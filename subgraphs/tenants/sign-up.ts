@@ -1,8 +1,9 @@
 import type { RequestOrigin } from '#kit/credential.ts';
 import type { Databases } from '#kit/database.ts';
-import { sendMail } from '#kit/mail.ts';
+import { mailOfCell, sendMail } from '#kit/mail.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { systemOrigin } from './operator.ts';
 import { provisionTenant, requireValid, type ProvisionedTenant } from './provisioning.ts';
 import { openSignUp, sealSignUp, subjectOf, type SignUpRequest } from './sign-up-token.ts';
@@ -18,15 +19,15 @@ const MOST_FROM_PLACE = 20;
  * THROTTLED, and where the platform does not take sign-ups it is NOT_FOUND.
  */
 export async function requestSignUp(platform: Platform, request: SignUpRequest, origin: RequestOrigin): Promise<void> {
-  const { config, databases, clock, publicUrl } = platform;
+  const { databases, clock, publicUrl } = platform;
   requireOpenDoor(platform);
   requireValid(inputOf(request));
-  requireRegion(databases, request.region);
+  const cell = requireRegion(databases, request.region);
   const from = origin.ip === null ? 0 : await countTry(platform, `from ${origin.ip}`);
   if (from > MOST_FROM_PLACE) fail('THROTTLED', 'too many sign-ups from one place');
   if ((await countTry(platform, `to ${request.email.toLowerCase()}`)) > MOST_MAILS) return;
   const token = sealSignUp(request, databases.keys, clock().getTime());
-  await sendMail(config, {
+  await sendMail(mailOfCell(platform, cell.name), {
     to: request.email,
     subject: 'Confirm your address',
     text: `Open this link within a day to make the tenant ${request.slug}:\n\n${publicUrl}/v1/sign-up/confirm?token=${token}\n\nIf you did not ask for it, there is nothing to do: nothing was made.\n`,
@@ -56,11 +57,13 @@ function requireOpenDoor({ config }: Platform): void {
   if (config.signUp !== 'open') fail('NOT_FOUND', 'the platform takes no sign-ups');
 }
 
-function requireRegion({ cells }: Databases, region: string): void {
+/** Returns a cell of the region, whose mail server stands there too. */
+function requireRegion({ cells }: Databases, region: string): CellSettings {
   const regions = [...new Set(cells.map((cell) => cell.region))].toSorted();
-  if (!regions.includes(region)) {
-    fail('BAD_USER_INPUT', 'no cell in that region', { hint: `"region" takes ${regions.join(', ')}.` });
-  }
+  return (
+    cells.find((cell) => cell.region === region) ??
+    fail('BAD_USER_INPUT', 'no cell in that region', { hint: `"region" takes ${regions.join(', ')}.` })
+  );
 }
 
 /** Counts a try and returns how many there were today; those of past days are forgotten. */

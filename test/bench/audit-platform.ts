@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
 import { storeSettings } from '#kit/embedded-stores.ts';
 import { readSigningKey } from '#kit/key-files.ts';
+import { stampOf } from '#kit/store-stamp.ts';
 import { idOf, uuidv7, type Id } from '#schema/ids.ts';
 import { openArchive } from '../../compliance/archive/open.ts';
 import type { Archive } from '../../compliance/archive/archive.ts';
@@ -51,8 +52,8 @@ export async function openAuditPlatform(
   const writer = await start('audit-writer');
   const [cell] = storeSettings(stores.platform.config)('tenon_worker').cells;
   if (cell === undefined) throw new Error('there is no cell');
-  const pool = openOutboxPool(cell.database, 4);
-  const audit = openAuditPool(cell.auditDatabase, 8);
+  const pool = openOutboxPool({ url: cell.database, stamp: stampOf(cell, 'cell'), max: 4 });
+  const audit = openAuditPool({ url: cell.auditDatabase, stamp: stampOf(cell, 'audit'), max: 8 });
   const archive = await openArchive(cell.archive, { clock, credentials: null });
   return {
     stores,

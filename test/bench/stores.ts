@@ -48,9 +48,9 @@ export async function openStores({ durable = false, keep = null }: BenchStoreOpt
   const passwords = makeRolePasswords(config);
   const settingsFor = embeddedSettings(config, postgres, passwords);
   await ensureRoles(postgres.superuserUrl('postgres'), passwords);
-  for (const { url, kind } of databasesOf(settingsFor('tenon_owner'))) {
+  for (const { url, kind, cell } of databasesOf(settingsFor('tenon_owner'))) {
     await ensureDatabase(postgres.superuserUrl('postgres'), new URL(url).pathname.slice(1));
-    await migrateDatabase({ url, kind, keys, log: () => undefined });
+    await migrateDatabase({ url, kind, cell, keys, log: () => undefined });
   }
   const databases = await openDatabases({
     ...settingsFor('tenon_app'),

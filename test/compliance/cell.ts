@@ -107,7 +107,9 @@ async function addTenant(app: pg.Pool): Promise<Id<'tnt'>> {
 async function beginWriting(app: pg.Pool, tenant: Id<'tnt'>): Promise<WriterTransaction> {
   const client = await app.connect();
   await client.query('begin');
-  await client.query(`select set_config('app.tenant', $1, true)`, [databaseToken(tenant, CONTEXT_KEYS, Date.now())]);
+  await client.query(`select set_config('app.tenant', $1, true)`, [
+    databaseToken({ tenant, cell: 'eu-1' }, CONTEXT_KEYS, Date.now()),
+  ]);
   const end = (statement: string) => async () => {
     await client.query(statement);
     client.release();
@@ -133,7 +135,9 @@ async function inContext(
   const client = await app.connect();
   try {
     await client.query('begin');
-    await client.query(`select set_config('app.tenant', $1, true)`, [databaseToken(tenant, CONTEXT_KEYS, Date.now())]);
+    await client.query(`select set_config('app.tenant', $1, true)`, [
+      databaseToken({ tenant, cell: 'eu-1' }, CONTEXT_KEYS, Date.now()),
+    ]);
     await work(client);
     await client.query('commit');
   } finally {

@@ -147,7 +147,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
     const listed = await run('tenant', 'list');
     expect([listed.code, listed.out]).toEqual([
       0,
-      expect.stringMatching(/^tnt_\w{26} {2}acme {2}GROWTH {2}eu {2}eu-1 {2}\w+\n$/) as string,
+      expect.stringMatching(/^tnt_\w{26} {2}acme {2}GROWTH {2}eu {2}eu-1 {2}pool {2}\w+\n$/) as string,
     ]);
     const unknown = await run('tenant', 'show', 'nobody');
     expect([unknown.code, unknown.err]).toEqual([2, 'no tenant has the slug nobody\n']);
@@ -174,6 +174,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
       'platform log',
       'postgresql',
       'roles',
+      'store',
     ]);
     expect(well.code).toBe(0);
     await asOwner('alter table app.projects no force row level security');
@@ -224,7 +225,11 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
     };
     expect(first.databases.map(({ database }) => database)).toEqual(['directory', 'eu-1 cell', 'eu-1 audit']);
     expect(first.databases[0]?.applied).toContain('directory/0001-tenants.sql');
-    expect(first.databases[1]?.applied.slice(0, 2)).toEqual(['tenancy/0001-context.sql', 'cell/0001-tenants.sql']);
+    expect(first.databases[1]?.applied.slice(0, 3)).toEqual([
+      'tenancy/0001-context.sql',
+      'tenancy/0002-store.sql',
+      'cell/0001-tenants.sql',
+    ]);
     const second = await tenon(['migrate'], env);
     expect([second.code, second.out]).toEqual([
       0,

@@ -172,7 +172,7 @@ describe('the index', () => {
       }
       await client.query('begin');
       await client.query(`select set_config('app.tenant', $1, true)`, [
-        databaseToken(mine.tenant, CONTEXT_KEYS, Date.now()),
+        databaseToken({ tenant: mine.tenant, cell: 'eu-1' }, CONTEXT_KEYS, Date.now()),
       ]);
       for (const table of ['log_search_blocks', 'log_search_words']) {
         const { rows } = await client.query<{ tenant: string }>(`select distinct tenant_id as tenant from ${table}`);

@@ -54,7 +54,7 @@ async function openGateway(): Promise<Gateway> {
   return {
     operations,
     reads: () => [reads, (reads = 0)][0] ?? 0,
-    caughtUp: () => feed.caughtUp('eu-1'),
+    caughtUp: () => feed.caughtUp({ cell: 'eu-1' }),
     setLive: (to) => void (live = to),
   };
 }

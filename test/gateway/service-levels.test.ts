@@ -231,7 +231,7 @@ describe('the rows', () => {
     const { tenant } = await newTenant();
     const client = await connectAs(stores, 'tenon_app');
     const insert = (owner: string) =>
-      within(client, databaseToken(tenant, CONTEXT_KEYS, Date.now()), () =>
+      within(client, databaseToken({ tenant, cell: 'eu-1' }, CONTEXT_KEYS, Date.now()), () =>
         client.query(
           `insert into tier_service_levels (tenant_id, minutes, starts_at, tier, requests, failures, slow, buckets)
            values ($1, 60, '2026-05-04T12:00:00Z', 'FREE', 1, 0, 0, '{1}')`,
@@ -249,7 +249,7 @@ describe('the rows', () => {
     serve(gateway, acme, 1);
     await gateway.flush();
     const worker = await connectAs(stores, 'tenon_worker');
-    const token = databaseToken(acme.tenant, CONTEXT_KEYS, Date.now());
+    const token = databaseToken({ tenant: acme.tenant, cell: 'eu-1' }, CONTEXT_KEYS, Date.now());
     expect((await worker.query('select from service_levels')).rowCount).toBe(0);
     await within(worker, token, async () =>
       expect((await worker.query('select from service_levels')).rowCount).toBe(1),

@@ -81,7 +81,13 @@ beforeAll(async () => {
 
 afterAll(() => superuser.end());
 
-const at = (kind: Place['kind'], role: Place['role']) => ({ kind, role, keys: CONTEXT_KEYS, now: new Date() });
+const at = (kind: Place['kind'], role: Place['role']) => ({
+  kind,
+  cell: 'eu-1',
+  role,
+  keys: CONTEXT_KEYS,
+  now: new Date(),
+});
 
 describe.each([
   ['eu-1', 'cell', 'tenon_app'],

@@ -105,8 +105,9 @@ describe('a token', () => {
 
   it('that has expired is refused, though it was good', async () => {
     const minute = 60_000;
-    expect(await seenUnder(databaseToken(a.id, CONTEXT_KEYS, Date.now() - 14 * minute))).toEqual(new Set([a.uuid]));
-    const { code, text } = await refusal(seenUnder(databaseToken(a.id, CONTEXT_KEYS, Date.now() - 16 * minute)));
+    const inCell = { tenant: a.id, cell: 'eu-1' };
+    expect(await seenUnder(databaseToken(inCell, CONTEXT_KEYS, Date.now() - 14 * minute))).toEqual(new Set([a.uuid]));
+    const { code, text } = await refusal(seenUnder(databaseToken(inCell, CONTEXT_KEYS, Date.now() - 16 * minute)));
     expect(code).toBe('42501');
     expect(text).toContain('expired');
   });
@@ -214,11 +215,12 @@ describe('the keys', () => {
 
   it('verify as long as they are listed: a retired one ends its tokens, those of the others stay good', async () => {
     const install = (listed: ContextKeys) =>
-      withClient(stores.url('us-1', 'tenon_owner'), (client) => installContextKeys(client, listed));
+      withClient(stores.url('us-1', 'tenon_owner'), (client) => installContextKeys(client, listed, 'us-1'));
     const [old, current] = [keys('k1', { k1: '11' }), keys('k2', { k2: '22' })];
     const tenant = mintId('tnt');
     await withClient(stores.url('us-1', 'tenon_app'), async (client) => {
-      const seen = (signing: ContextKeys) => seenUnder(databaseToken(tenant, signing, Date.now()), client);
+      const seen = (signing: ContextKeys) =>
+        seenUnder(databaseToken({ tenant, cell: 'us-1' }, signing, Date.now()), client);
       await install(keys('k2', { k1: '11', k2: '22' }));
       expect(await seen(old)).toEqual(new Set());
       expect(await seen(current)).toEqual(new Set());

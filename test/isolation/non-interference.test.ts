@@ -13,7 +13,7 @@ import { refusal } from './two-tenants.ts';
 
 const A = mintId('tnt');
 const B = uuidOf('tnt', mintId('tnt'));
-const TOKEN = databaseToken(A, CONTEXT_KEYS, Date.now());
+const TOKEN = databaseToken({ tenant: A, cell: 'eu-1' }, CONTEXT_KEYS, Date.now());
 
 let stores: TestStores;
 

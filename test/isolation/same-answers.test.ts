@@ -9,7 +9,7 @@ import { anyWorld, load, type World } from './generated-rows.ts';
 import { anyStatement, everyQuestion, outcomeOf, type RandomStatement } from './random-statements.ts';
 
 const [A, B] = [mintId('tnt'), mintId('tnt')];
-const TOKEN = databaseToken(A, CONTEXT_KEYS, Date.now());
+const TOKEN = databaseToken({ tenant: A, cell: 'eu-1' }, CONTEXT_KEYS, Date.now());
 /** Statements said in one run, each after the other; what one did the next one meets. */
 const STATEMENTS = 60;
 const RUNS = 8;

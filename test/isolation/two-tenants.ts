@@ -40,7 +40,7 @@ export async function seedTenant(stores: TestStores, slug: string): Promise<Test
       [uuid, slug],
     );
   });
-  return { id, uuid, token: databaseToken(id, CONTEXT_KEYS, Date.now()) };
+  return { id, uuid, token: databaseToken({ tenant: id, cell: 'eu-1' }, CONTEXT_KEYS, Date.now()) };
 }
 
 /** The scope of a request of the platform itself in a tenant. */

@@ -31,7 +31,7 @@ afterAll(async () => {
 async function changesOf(sql: string): Promise<string[]> {
   heard.length = 0;
   await within(app, tenant.token, () => app.query(sql));
-  await feed.caughtUp('eu-1');
+  await feed.caughtUp({ cell: 'eu-1' });
   return heard.map((change) => `${change.cell} ${change.topic} ${change.tenant === tenant.id ? 'hers' : 'all'}`);
 }
 
@@ -101,11 +101,11 @@ describe('a committed change', () => {
     heard.length = 0;
     await within(app, tenant.token, async () => {
       await app.query(`update tenants set state = 'active'`);
-      await feed.caughtUp('eu-1');
+      await feed.caughtUp({ cell: 'eu-1' });
       expect(heard).toEqual([]);
       throw new Error('changed my mind');
     }).catch(() => undefined);
-    await feed.caughtUp('eu-1');
+    await feed.caughtUp({ cell: 'eu-1' });
     expect(heard).toEqual([]);
   });
 
@@ -113,7 +113,7 @@ describe('a committed change', () => {
     const other = await seedTenant(stores, 'other');
     heard.length = 0;
     await withClient(stores.url('eu-1'), (client) => client.query('update app.users set epoch = epoch + 1'));
-    await feed.caughtUp('eu-1');
+    await feed.caughtUp({ cell: 'eu-1' });
     expect(new Set(heard.map((change) => change.tenant))).toEqual(new Set([tenant.id, other.id]));
   });
 
@@ -147,19 +147,23 @@ describe('a message', () => {
   ])('%s', async (_name, payload, told) => {
     heard.length = 0;
     await app.query('select pg_notify($1, $2)', ['tenon_changes', payload]);
-    await feed.caughtUp('eu-1');
+    await feed.caughtUp({ cell: 'eu-1' });
     expect(heard).toEqual(told);
   });
 });
 
 describe('a lost connection', () => {
   it('makes its cell not live at once, and telling of everything goes before being live again', async () => {
-    expect([feed.isLive('eu-1'), feed.isLive('us-1'), feed.isLive('nowhere')]).toEqual([true, true, false]);
+    expect([feed.isLive({ cell: 'eu-1' }), feed.isLive({ cell: 'us-1' }), feed.isLive({ cell: 'nowhere' })]).toEqual([
+      true,
+      true,
+      false,
+    ]);
     heard.length = 0;
     const restarted = new Promise<boolean>((resolve) => {
       const stop = feed.subscribe(({ cell }) => {
         stop();
-        resolve(feed.isLive(cell));
+        resolve(feed.isLive({ cell }));
       });
     });
     await withClient(stores.url('eu-1'), (client) =>
@@ -176,9 +180,9 @@ describe('a lost connection', () => {
       ['operations', null],
       ['revocations', null],
     ]);
-    expect(feed.isLive('us-1')).toBe(true);
-    await feed.caughtUp('eu-1');
-    expect(feed.isLive('eu-1')).toBe(true);
+    expect(feed.isLive({ cell: 'us-1' })).toBe(true);
+    await feed.caughtUp({ cell: 'eu-1' });
+    expect(feed.isLive({ cell: 'eu-1' })).toBe(true);
     expect(await changesOf(`update tenants set tier = 'FREE'`)).toEqual(HERS);
   });
 
@@ -187,11 +191,11 @@ describe('a lost connection', () => {
     const road = await openRoad(new URL(cells[0]?.database ?? ''));
     const far = await openChangeFeed({ directoryUrl, cells: [{ name: 'far', database: road.url }] });
     onTestFinished(() => far.close());
-    expect(far.isLive('far')).toBe(true);
+    expect(far.isLive({ cell: 'far' })).toBe(true);
     road.block();
     const startedMs = performance.now();
-    await far.caughtUp('far');
-    expect(far.isLive('far')).toBe(false);
+    await far.caughtUp({ cell: 'far' });
+    expect(far.isLive({ cell: 'far' })).toBe(false);
     expect(performance.now() - startedMs).toBeLessThan(3_500);
   });
 
@@ -199,8 +203,8 @@ describe('a lost connection', () => {
     const { directoryUrl } = stores.settingsFor('tenon_app', 'file:///nowhere');
     const database = 'postgres://nobody@127.0.0.1:1/nothing';
     const none = await openChangeFeed({ directoryUrl, cells: [{ name: 'none', database }] });
-    await none.caughtUp('none');
-    expect(none.isLive('none')).toBe(false);
+    await none.caughtUp({ cell: 'none' });
+    expect(none.isLive({ cell: 'none' })).toBe(false);
     await none.close();
   });
 });

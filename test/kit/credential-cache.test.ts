@@ -216,7 +216,7 @@ describe('what may be out of date is not used', () => {
       ),
     );
     await restarted;
-    expect(own.isLive('eu-1')).toBe(true);
+    expect(own.isLive({ cell: 'eu-1' })).toBe(true);
     expect(followed.authenticate(tokenOf(acme, 'admin'), request())).toBeInstanceOf(Promise);
     expect(followed.authenticate(tokenOf(globex, 'admin'), request())).not.toBeInstanceOf(Promise);
     followed.close();
@@ -305,7 +305,7 @@ function tokenOf(tenant: DemoTenant | undefined, name: 'admin' | 'member' | 'aud
 /** Commits a statement in acme, and waits as a gateway does before it answers a change. */
 async function commit(sql: string, values: readonly unknown[] = []): Promise<void> {
   await inAcme((tx) => tx.query(sql, values));
-  await feed.caughtUp('eu-1');
+  await feed.caughtUp({ cell: 'eu-1' });
 }
 
 async function inAcme<T>(work: (tx: TenantTransaction) => Promise<T>): Promise<T> {

@@ -156,5 +156,5 @@ async function setTier(limits: object): Promise<void> {
 async function inAcme(sql: string, values: readonly unknown[]): Promise<void> {
   const tenant = await systemContext(databases, acme?.id as Id<'tnt'>, { name: 'test', requestId: 'req_t' });
   await inTenant({ tenant, databases }, (tx) => tx.query(sql, values));
-  await feed.caughtUp('eu-1');
+  await feed.caughtUp({ cell: 'eu-1' });
 }

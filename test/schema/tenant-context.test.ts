@@ -82,12 +82,12 @@ describe('a key file', () => {
 
 describe('a database token', () => {
   it('names tenant, end and key, and its secret cannot seal an envelope', () => {
-    const [uuid, expiry, kid, mac] = databaseToken(context.tenant, keys, NOW).split('.');
+    const [uuid, expiry, kid, mac] = databaseToken(context, keys, NOW).split('.');
     expect(uuid).toMatch(/^[0-9a-f-]{36}$/);
     expect(Number(expiry)).toBe(NOW / 1000 + 15 * 60);
     expect(kid).toBe('k1');
     expect(mac).toMatch(/^[0-9a-f]{64}$/);
-    const secret = databaseSecret(keys.signing).toString('hex');
+    const secret = databaseSecret(keys.signing, context.cell).toString('hex');
     const forged = parseContextKeys(JSON.stringify({ signing: 'k1', keys: [{ kid: 'k1', secret }] }));
     expect(() => openContext(sealContext(context, forged, NOW), keys, NOW)).toThrow(
       expect.objectContaining({ code: 'UNAUTHENTICATED' }),

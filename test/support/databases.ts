@@ -7,8 +7,10 @@ import {
   type DatabaseRole,
 } from '#kit/database-setup.ts';
 import { openDatabases, type Databases } from '#kit/database.ts';
+import { storeVersion } from '#kit/store-admission.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
+import { storeUrl } from '#schema/tenant-store.ts';
 import { subgraphs } from '#subgraphs';
 import { cloneDatabase, databaseUrl, ensureTemplate, withClient, type TestDatabase } from './postgres.ts';
 import { DATA_KEYS } from './data-keys.ts';
@@ -30,39 +32,37 @@ const PASSWORDS: Readonly<Record<DatabaseRole, string>> = {
   tenon_worker: 'worker',
 };
 
-/** The stores of a house: a directory and two cells, each with its tenant and audit database. */
+/** The stores of a house: a directory and its cells, each with its tenant and audit database. */
 export interface TestStores {
   /** Address of a database for a role, or for the superuser. */
   url(database: StoreName, role?: DatabaseRole): string;
   settingsFor(role: DatabaseRole, archive: string): { directoryUrl: string; cells: CellSettings[] };
+  /** Makes a silo that nobody lives in, and returns its name. */
+  addSilo(cell: 'eu-1' | 'us-1'): Promise<string>;
   /** Opens the stores as the application, with the entities of all subgraphs. */
   open(archive?: string): Promise<Databases>;
 }
 
+/** A cell; its region is the part before the dash. */
+type CellName = 'eu-1' | 'us-1' | 'ap-1';
 /** The databases of a house. */
-export type StoreName = 'directory' | 'eu-1' | 'eu-1 audit' | 'us-1' | 'us-1 audit';
+export type StoreName = 'directory' | CellName | `${CellName} audit`;
 
 /** Makes the stores of a house, empty and migrated, for the calling test file alone. */
-export async function makeStores(): Promise<TestStores> {
-  for (const kind of ['directory', 'cell', 'audit'] as const) await ensureTemplate(kind, (url) => prepare(url, kind));
-  const kinds: Record<StoreName, DatabaseKind> = {
-    directory: 'directory',
-    'eu-1': 'cell',
-    'eu-1 audit': 'audit',
-    'us-1': 'cell',
-    'us-1 audit': 'audit',
-  };
-  const databases = new Map<string, TestDatabase>();
-  for (const [name, kind] of Object.entries(kinds)) databases.set(name, await cloneOf(kind));
+export async function makeStores(cells: readonly CellName[] = ['eu-1', 'us-1']): Promise<TestStores> {
+  const databases = new Map<string, TestDatabase>([['directory', await cloneOf('directory', null)]]);
+  for (const name of cells) {
+    databases.set(name, await cloneOf('cell', name));
+    databases.set(`${name} audit`, await cloneOf('audit', name));
+  }
   const url = (store: StoreName, role?: DatabaseRole) => {
     const name = databases.get(store)?.name ?? store;
     return role === undefined ? databaseUrl(name) : databaseUrl(name, { name: role, password: PASSWORDS[role] });
   };
   const settingsFor: TestStores['settingsFor'] = (role, archive) => ({
     directoryUrl: url('directory', role),
-    cells: (['eu-1', 'us-1'] as const).map((name) => ({
-      name,
-      region: name.slice(0, 2),
+    cells: cells.map((name) => ({
+      ...placeOf(name),
       database: url(name, role),
       auditDatabase: url(`${name} audit`, role),
       archive: `${archive}/${name}`,
@@ -71,6 +71,7 @@ export async function makeStores(): Promise<TestStores> {
   return {
     url,
     settingsFor,
+    addSilo: (cell) => addSilo(url, cell),
     open: (archive = `file:///tmp/tenon-test-${randomBytes(6).toString('hex')}`) =>
       openDatabases({
         ...settingsFor('tenon_app', archive),
@@ -82,15 +83,33 @@ export async function makeStores(): Promise<TestStores> {
   };
 }
 
-async function prepare(url: string, kind: DatabaseKind): Promise<void> {
-  await ensureRoles(url, PASSWORDS);
-  await giveToOwner(url);
-  await migrateDatabase({ url: asOwner(url), kind, keys: CONTEXT_KEYS, log: () => undefined });
+async function addSilo(url: TestStores['url'], cell: 'eu-1' | 'us-1'): Promise<string> {
+  const [store] = await withClient(url('directory', 'tenon_owner'), async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `insert into app.stores (cell, name, version) values ($1, 'silo_' || nextval('app.store_numbers'), $2) returning name`,
+      [cell, await storeVersion()],
+    );
+    return rows;
+  });
+  if (store === undefined) throw new Error('a row that was written comes back');
+  await cloneOf('cell', cell, new URL(storeUrl(url(cell), store.name)).pathname.slice(1));
+  return store.name;
+}
+
+function placeOf(cell: string): { readonly name: string; readonly region: string } {
+  return { name: cell, region: cell.slice(0, 2) };
 }
 
 /** A clone has the rights of a new database, not those of its template. */
-async function cloneOf(kind: DatabaseKind): Promise<TestDatabase> {
-  const database = await cloneDatabase(kind);
+async function cloneOf(kind: DatabaseKind, cell: string | null, name?: string): Promise<TestDatabase> {
+  const template = cell === null ? kind : `${kind}_${cell.replace('-', '_')}`;
+  await ensureTemplate(template, async (url) => {
+    await ensureRoles(url, PASSWORDS);
+    await giveToOwner(url);
+    const place = cell === null ? null : placeOf(cell);
+    await migrateDatabase({ url: asOwner(url), kind, cell: place, keys: CONTEXT_KEYS, log: () => undefined });
+  });
+  const database = await cloneDatabase(template, name);
   await giveToOwner(database.url);
   await setDatabaseRights(asOwner(database.url));
   return database;

@@ -8,6 +8,7 @@ import type { Databases } from '#kit/database.ts';
 import type { Clock, Platform } from '#kit/request-context.ts';
 import { serveSubgraph, type RunningSubgraph } from '#kit/subgraph-server.ts';
 import { readConfig, type Config } from '#schema/config.ts';
+import { TIERS } from '#schema/tenant-context.ts';
 import { makeDemoTenants, subgraphs, type DemoTenant } from '#subgraphs';
 import { startGateway, type RunningGateway } from '../../gateway/server.ts';
 import { makeStores, type TestStores } from './databases.ts';
@@ -50,6 +51,8 @@ export interface HouseOptions {
   readonly mode?: 'local' | 'remote';
   readonly clock?: Clock;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where the demo tenants live: by default in the pools, or as TEST_PLACEMENT says. */
+  readonly placement?: 'pool' | 'silo';
   /** What the gateway waits out its time to drain with. */
   readonly pause?: (timeMs: number) => Promise<unknown>;
 }
@@ -65,7 +68,15 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const stores = await makeStores();
   const home = mkdtempSync(join(tmpdir(), 'tenon-house-'));
   const databases = await stores.open(`file://${home}/archive`);
-  const config = readConfig({ PORT: '0', TENON_HOME: home, ...options.env });
+  const placement = options.placement ?? process.env['TEST_PLACEMENT'] ?? 'pool';
+  const placements = TIERS.map((tier) => `${tier}=${placement}`).join(',');
+  const config = readConfig({
+    PORT: '0',
+    TENON_HOME: home,
+    TENON_TIER_PLACEMENTS: placements,
+    ...options.env,
+  });
+  if (placement === 'silo') for (const cell of ['eu-1', 'eu-1', 'us-1'] as const) await stores.addSilo(cell);
   const platform: Platform = {
     config,
     databases,

@@ -1,15 +1,18 @@
 import { systemContext } from '#kit/credential.ts';
 import type { Databases } from '#kit/database.ts';
+import { findTenantBySlug } from '#kit/directory.ts';
 import { openEvents } from '#kit/personal-values.ts';
 import type { AuditEvent } from '#schema/audit-event.ts';
 import type { Id } from '#schema/ids.ts';
+import { POOL, storeUrl } from '#schema/tenant-store.ts';
 import type { House } from './house.ts';
 import { withClient } from './postgres.ts';
 
 /** Returns the audit events that wait in the outbox of a demo tenant, in the order in which they were written, readable. */
 export async function outboxEvents(house: House, tenant: 'acme' | 'globex' | 'initech'): Promise<AuditEvent[]> {
   const cell = house[tenant].region === 'us' ? 'us-1' : 'eu-1';
-  const { rows } = await withClient(house.stores.url(cell), (client) =>
+  const place = await findTenantBySlug(house.databases, tenant);
+  const { rows } = await withClient(storeUrl(house.stores.url(cell), place?.store ?? POOL), (client) =>
     client.query<{ event: string }>('select event from app.outbox order by position'),
   );
   const events = rows

@@ -23,8 +23,8 @@ export function createDatabase(): Promise<TestDatabase> {
 }
 
 /** Makes a copy of a template that `ensureTemplate` prepared, under the name given there. */
-export function cloneDatabase(templateName: string): Promise<TestDatabase> {
-  return create(templateDatabase(templateName));
+export function cloneDatabase(templateName: string, name?: string): Promise<TestDatabase> {
+  return create(templateDatabase(templateName), name);
 }
 
 /**
@@ -72,8 +72,10 @@ export async function withClient<T>(url: string, work: (client: pg.Client) => Pr
   }
 }
 
-async function create(template: string): Promise<TestDatabase> {
-  const name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`;
+async function create(
+  template: string,
+  name = `${inject('databasePrefix')}_${randomBytes(6).toString('hex')}`,
+): Promise<TestDatabase> {
   await onServer((client) => client.query(`create database ${name} template ${client.escapeIdentifier(template)}`));
   const database: TestDatabase = {
     name,

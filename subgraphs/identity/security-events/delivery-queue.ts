@@ -1,3 +1,4 @@
+import { statementsOf, type Statements } from '#kit/cell-stores.ts';
 import type { Databases } from '#kit/database.ts';
 import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import type { ReceiverKind } from './event-types.ts';
@@ -33,8 +34,10 @@ export interface DueDelivery {
 
 /** Where and when the queue is asked; it takes the worker's role, which sees what all tenants owe. */
 export interface QueueScope {
-  readonly databases: Pick<Databases, 'tenantSource'>;
+  readonly databases: Pick<Databases, 'tenantSource' | 'stores'>;
   readonly cell: string;
+  /** Without it the pool. */
+  readonly store?: string | undefined;
   readonly now: Date;
 }
 
@@ -49,29 +52,28 @@ const LOOKED_THROUGH = 500;
  * Takes up to `limit` deliveries whose turn it is, for this process alone until the lease runs out: of each person or group
  * the oldest, of each receiver a few, and none of a receiver that is left in peace after a failure.
  */
-export async function claimDeliveries({ databases, cell, now }: QueueScope, limit: number): Promise<DueDelivery[]> {
+export async function claimDeliveries(scope: QueueScope, limit: number): Promise<DueDelivery[]> {
+  const { now } = scope;
   const leasedUntil = new Date(now.getTime() + LEASE_MS);
-  const rows = (await databases.tenantSource(cell).query(CLAIM, [now, limit, leasedUntil])) as ClaimedRow[];
+  const { rows } = await queueOf(scope).query<ClaimedRow>(CLAIM, [now, limit, leasedUntil]);
   return rows.map(deliveryOf);
 }
 
 /** Tells whether anything waits, now or for a later attempt. */
-export async function isAnythingPending({ databases, cell }: QueueScope): Promise<boolean> {
-  const [row] = (await databases
-    .tenantSource(cell)
-    .query(`select exists (select from app.security_event_deliveries where state = 'pending') as pending`)) as {
-    pending: boolean;
-  }[];
-  return row?.pending === true;
+export async function isAnythingPending(scope: QueueScope): Promise<boolean> {
+  const { rows } = await queueOf(scope).query<{ pending: boolean }>(
+    `select exists (select from app.security_event_deliveries where state = 'pending') as pending`,
+  );
+  return rows[0]?.pending === true;
 }
 
 /** Writes down that a receiver has a token; the latency of the delivery ends here. */
 export async function markDelivered(
-  { databases, cell, now }: QueueScope,
+  scope: QueueScope,
   { tenant, id, receiver }: DueDelivery,
   status: number,
 ): Promise<void> {
-  await databases.tenantSource(cell).query(
+  await queueOf(scope).query(
     `with delivered as (
        update app.security_event_deliveries
           set state = 'delivered', delivered_at = clock_timestamp(), ended_at = $3, leased_until = null,
@@ -79,7 +81,7 @@ export async function markDelivered(
         where tenant_id = $1 and id = $2 and state = 'pending')
      update app.security_event_receivers set failures = 0, retry_at = null, last_delivered_at = $3
       where tenant_id = $1 and id = $5`,
-    [uuidOf('tnt', tenant), uuidOf('dlv', id), now, status, uuidOf('rcv', receiver.id)],
+    [uuidOf('tnt', tenant), uuidOf('dlv', id), scope.now, status, uuidOf('rcv', receiver.id)],
   );
 }
 
@@ -95,11 +97,11 @@ export interface FailedAttempt {
 
 /** Writes down an attempt that failed, and what comes of it. */
 export async function markFailed(
-  { databases, cell, now }: QueueScope,
+  scope: QueueScope,
   { tenant, id, receiver }: DueDelivery,
   { status, error, nextAttemptAt, receiverRetryAt }: FailedAttempt,
 ): Promise<void> {
-  await databases.tenantSource(cell).query(
+  await queueOf(scope).query(
     `with failed as (
        update app.security_event_deliveries
           set state = case when $6::timestamptz is null then 'dead' else 'pending' end,
@@ -112,7 +114,7 @@ export async function markFailed(
     [
       uuidOf('tnt', tenant),
       uuidOf('dlv', id),
-      now,
+      scope.now,
       status,
       error.slice(0, 500),
       nextAttemptAt,
@@ -124,11 +126,11 @@ export async function markFailed(
 
 /** Gives a delivery back that could not be attempted, for a fault that is ours; the attempt is not counted. */
 export async function releaseDelivery(
-  { databases, cell }: QueueScope,
+  scope: QueueScope,
   { tenant, id }: DueDelivery,
   nextAttemptAt: Date,
 ): Promise<void> {
-  await databases.tenantSource(cell).query(
+  await queueOf(scope).query(
     `update app.security_event_deliveries set leased_until = null, attempts = attempts - 1, next_attempt_at = $3
       where tenant_id = $1 and id = $2 and state = 'pending'`,
     [uuidOf('tnt', tenant), uuidOf('dlv', id), nextAttemptAt],
@@ -140,8 +142,9 @@ const DELIVERED_KEPT_DAYS = 7;
 const DEAD_KEPT_DAYS = 30;
 
 /** Gives up what was queued before `giveUpBefore`, and forgets what ended long ago. */
-export async function sweepDeliveries({ databases, cell, now }: QueueScope, giveUpBefore: Date): Promise<void> {
-  const source = databases.tenantSource(cell);
+export async function sweepDeliveries(scope: QueueScope, giveUpBefore: Date): Promise<void> {
+  const { now } = scope;
+  const source = queueOf(scope);
   await source.query(
     `update app.security_event_deliveries
         set state = 'dead', ended_at = $1, leased_until = null, last_error = coalesce(last_error, 'not delivered in time')
@@ -157,6 +160,10 @@ export async function sweepDeliveries({ databases, cell, now }: QueueScope, give
         limit 1000)`,
     [now],
   );
+}
+
+function queueOf({ databases, cell, store }: QueueScope): Statements {
+  return statementsOf(databases, { cell, store });
 }
 
 /** A receiver that failed is asked with one delivery; while that is under way, with none. */

@@ -5,6 +5,7 @@ import { signSecurityEvent } from '#kit/security-event-token.ts';
 import { asTenonError } from '#schema/errors.ts';
 import { mintId, type Id } from '#schema/ids.ts';
 import { openSecret, type SecretPlace } from '#schema/sealed-secret.ts';
+import type { StorePlace } from '#schema/tenant-store.ts';
 import {
   markDelivered,
   markFailed,
@@ -34,8 +35,8 @@ export function authorizationPlace(tenant: Id<'tnt'>, receiver: Id<'rcv'>): Secr
  * Sends a token to its receiver once and writes down what came of it; never throws. Whoever is killed between the two sends
  * it again when its lease has run out, with the same `jti`.
  */
-export async function attemptDelivery(platform: Platform, cell: string, delivery: DueDelivery): Promise<void> {
-  const scope = (): QueueScope => ({ databases: platform.databases, cell, now: platform.clock() });
+export async function attemptDelivery(platform: Platform, place: StorePlace, delivery: DueDelivery): Promise<void> {
+  const scope = (): QueueScope => ({ databases: platform.databases, ...place, now: platform.clock() });
   try {
     const request = await requestOf(platform, delivery);
     const answer = await send(platform, delivery, request);

@@ -1,6 +1,6 @@
 import { inTenantOnce } from '#kit/database.ts';
 import { logError } from '#kit/log.ts';
-import { sendMail } from '#kit/mail.ts';
+import { mailOfCell, sendMail } from '#kit/mail.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { asTenonError } from '#schema/errors.ts';
 import { uuidOf, type Id } from '#schema/ids.ts';
@@ -29,7 +29,7 @@ async function send(ctx: RequestContext, notice: PersonalNotice): Promise<void> 
     tx.query<{ email: string | null }>('select email from users where id = $1', [uuidOf('usr', notice.userId)]),
   );
   if (row === undefined || row.email === null) return;
-  await sendMail(ctx.platform.config, {
+  await sendMail(mailOfCell(ctx.platform, ctx.tenant.cell), {
     to: row.email,
     subject: SUBJECTS[notice.event],
     text: `${sentence(notice)}\n\nTime: ${ctx.clock().toISOString()}\n\nIf this was not you, tell your administrator at once.\n`,

@@ -3,7 +3,7 @@ import { requireOpen } from '#kit/authorize.ts';
 import { consumeSignInLink, issueCredential, parseToken, type RequestOrigin } from '#kit/credential.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { findTenantByDomain } from '#kit/directory.ts';
-import { sendMail } from '#kit/mail.ts';
+import { mailOfCell, sendMail } from '#kit/mail.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { Platform, RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
@@ -92,7 +92,7 @@ export async function mailSignInLink(
     ['token', link.token],
     ...continuationParameters(origin.continuation ?? null),
   ]);
-  await sendMail(platform.config, {
+  await sendMail(mailOfCell(platform, place.cell), {
     to: link.address,
     subject: 'Your sign-in link',
     text: `Open this link to sign in. It works once, within ${LINK_LIFETIME_MS / 60_000} minutes:\n\n${platform.publicUrl}/sso/link?${parameters.toString()}\n\nIf you did not ask for it, there is nothing to do.\n`,

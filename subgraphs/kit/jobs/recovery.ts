@@ -90,7 +90,7 @@ export async function handOnStuck(platform: Platform, pool: pg.Pool): Promise<vo
 }
 
 /** Deletes jobs that ended 30 days ago. */
-export async function deleteOld(pool: pg.Pool, now: Date): Promise<void> {
+export async function deleteOld(pool: Pick<pg.Pool, 'query'>, now: Date): Promise<void> {
   await pool.query(
     `delete from app.jobs where (tenant_id, id) in (
        select tenant_id, id from app.jobs where finished_at < $1 limit ${BATCH})`,

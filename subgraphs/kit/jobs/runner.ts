@@ -1,23 +1,17 @@
-import { EventEmitter } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import {
-  parseCronItems,
-  run,
-  type ParsedCronItem,
-  type Runner,
-  type TaskList,
-  type WorkerEvents,
-} from 'graphile-worker';
+import { parseCronItems, run, type ParsedCronItem, type Runner, type TaskList } from 'graphile-worker';
 import pg from 'pg';
 import { asTenonError } from '#schema/errors.ts';
-import type { Id } from '#schema/ids.ts';
+import type { CellSettings } from '#schema/setting-readers.ts';
 import { log } from '#kit/log.ts';
 import type { Platform } from '#kit/request-context.ts';
-import { attemptJob } from './attempt.ts';
+import { onlyTo, stampOf } from '#kit/store-stamp.ts';
 import { LANES, type CellTurn, type JobKind, type Lane } from './job-kind.ts';
 import { listenForErrors, QUEUE_SCHEMA, queueLogger } from './job-queue.ts';
+import { jobTasks, newTaker } from './job-tasks.ts';
 import { openLiveness, type Liveness } from './liveness.ts';
 import { deleteOld, handOnStuck, releaseDead } from './recovery.ts';
+import { runStoreJobs } from './store-jobs.ts';
 
 /** What a process runs jobs with. */
 export interface JobRunnerOptions {
@@ -69,7 +63,7 @@ function requireNames({ kinds, turns = [] }: JobRunnerOptions): void {
 }
 
 interface CellOptions extends JobRunnerOptions {
-  readonly cell: { readonly name: string; readonly database: string };
+  readonly cell: CellSettings;
 }
 
 async function keepRunning(options: CellOptions, stopping: AbortSignal): Promise<void> {
@@ -85,7 +79,12 @@ async function keepRunning(options: CellOptions, stopping: AbortSignal): Promise
 
 /** Resolves once it is stopped; rejects where the database or the lock of this process is lost. */
 async function runCell(options: CellOptions, stopping: AbortSignal): Promise<void> {
-  const pool = new pg.Pool({ connectionString: options.cell.database, max: 8, application_name: 'tenon jobs' });
+  const pool = new pg.Pool({
+    connectionString: options.cell.database,
+    max: 8,
+    application_name: 'tenon jobs',
+    ...onlyTo(stampOf(options.cell, 'cell')),
+  });
   listenForErrors(pool);
   const ending = new AbortController();
   const liveness = await openLiveness(options.cell.database).catch(async (error: unknown) => {
@@ -93,6 +92,8 @@ async function runCell(options: CellOptions, stopping: AbortSignal): Promise<voi
     throw error;
   });
   const recovery = startRecovery(options, pool);
+  const leaving = new AbortController();
+  const stores = runStoreJobs({ ...options, ending: ending.signal }, leaving.signal);
   const runners: Runner[] = [];
   try {
     for (const lane of Object.keys(LANES) as Lane[]) {
@@ -102,7 +103,8 @@ async function runCell(options: CellOptions, stopping: AbortSignal): Promise<voi
     await Promise.race([aborted(stopping), liveness.lost, ...runners.map(({ promise }) => promise)]);
   } finally {
     const drain = setTimeout(() => ending.abort(), options.drainMs ?? DRAIN_MS);
-    await Promise.all([recovery.stop(), ...runners.map((runner) => runner.stop().catch(ignore))]);
+    leaving.abort();
+    await Promise.all([recovery.stop(), stores, ...runners.map((runner) => runner.stop().catch(ignore))]);
     clearTimeout(drain);
     await liveness.close();
     await pool.end();
@@ -118,14 +120,7 @@ interface LaneOptions extends CellOptions {
 
 async function startLane(options: LaneOptions): Promise<Runner | null> {
   const { lane, pool, liveness } = options;
-  const events: WorkerEvents = new EventEmitter();
-  const ready = new Promise<string>((resolve, reject) => {
-    events.once('pool:create', ({ workerPool }) => {
-      liveness.hold(workerPool.id).then(() => resolve(workerPool.id), reject);
-    });
-  });
-  // Whoever waits for it gets the error too; where nobody does, the connection that is lost tells.
-  ready.catch(ignore);
+  const { events, ready } = newTaker(liveness);
   const taskList = { ...jobTasks(options, ready), ...(lane === 'long' ? turnTasks(options, ready) : {}) };
   if (Object.keys(taskList).length === 0) return null;
   return run({
@@ -139,20 +134,6 @@ async function startLane(options: LaneOptions): Promise<Runner | null> {
     parsedCronItems: lane === 'long' ? cronItems(options.turns ?? []) : [],
     events,
   });
-}
-
-function jobTasks({ platform, kinds, lane, ending }: LaneOptions, ready: Promise<string>): TaskList {
-  const byName = new Map(kinds.map((kind) => [kind.name, kind]));
-  const running = new Set<Id<'job'>>();
-  const own = kinds.filter((kind) => kind.lane === lane);
-  return Object.fromEntries(
-    own.map(({ name }) => [
-      name,
-      // A job begins only once others can see that its process lives.
-      async (payload: unknown) =>
-        attemptJob({ platform, kinds: byName, running, runner: await ready, ending }, name, payload),
-    ]),
-  );
 }
 
 function turnTasks({ platform, turns = [], cell, ending }: LaneOptions, ready: Promise<string>): TaskList {
