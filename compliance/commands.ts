@@ -8,6 +8,7 @@ import { operationCommands } from './commands-operations.ts';
 import { residencyCommand } from './commands-residency.ts';
 import { reconcileCommand } from './commands-reconcile.ts';
 import { storeCommands } from './commands-stores.ts';
+import { supportCommands } from './commands-support.ts';
 import { verifyCommand } from './commands-verify.ts';
 import { witnessCommand } from './commands-witness.ts';
 
@@ -18,6 +19,7 @@ export function complianceCommands(needs: EvidenceCommandNeeds): readonly Comman
     witnessCommand,
     ...keyCommands,
     ...operationCommands,
+    ...supportCommands,
     migrateCommand,
     ...storeCommands,
     doctor,

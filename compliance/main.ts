@@ -41,6 +41,7 @@ await runProcess(async () => {
     dataKeys: readDataKeys(config),
     entities: subgraphs.flatMap(({ entities }) => entities),
     poolSize: 8,
+    longStatements: true,
   });
   const platform = { config, databases, clock, publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
   const storesOf = (cell: string) => cellStoresOf(databases, cell);

@@ -109,6 +109,7 @@ async function openPlatform(): Promise<Platform> {
     dataKeys: readDataKeys(config),
     entities: subgraphs.flatMap(({ entities }) => entities),
     poolSize: 4,
+    longStatements: true,
   });
   await requireSafeDatabases(databases, config.profile).catch(async (error: unknown) => {
     await databases.close();

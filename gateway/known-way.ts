@@ -6,6 +6,7 @@ import { admit, settle, type AskedOperation } from './admission.ts';
 import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
 import type { CostExtension } from './budget/budget-headers.ts';
 import { recordDecision } from './decisions.ts';
+import { recordSupport } from './support-record.ts';
 import type { ProgramResult } from './execution/program.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { GatewayParts } from './gateway-parts.ts';
@@ -67,6 +68,7 @@ export async function callSubgraphs(
   { operation, variables }: AskedOperation,
 ): Promise<Answered> {
   const { signal, tenant } = ctx.request;
+  if (tenant.support !== undefined) await recordSupport(ctx.request, operation);
   const noted = operation.kind === 'mutation' ? mutations.begin(ctx.request, operation.audited) : undefined;
   let ran: ProgramResult;
   try {

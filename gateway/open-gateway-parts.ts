@@ -3,6 +3,7 @@ import { changeFeedOf, type ChangeFeed } from '#kit/change-feed.ts';
 import { approvedOperations } from '#kit/approved-operations.ts';
 import { newCredentialCache } from '#kit/credential-cache.ts';
 import { followPlaces } from '#kit/directory.ts';
+import { connectionUse, type Databases } from '#kit/database.ts';
 import { openTierLimits } from '#kit/tenant-limits.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
@@ -28,6 +29,7 @@ import type { GatewayOptions } from './gateway-options.ts';
 import { acknowledgeRevocations } from './revocation/acknowledgement.ts';
 import { newRequestsUnderWay } from './revocation/requests-under-way.ts';
 import type { GatewayMetrics } from './service-levels/metrics.ts';
+import type { PoolUse } from './service-levels/part-metrics.ts';
 import { openServiceLevels, type ServiceLevels } from './service-levels/service-levels.ts';
 import { openSubgraphLinks } from './subgraph-links.ts';
 import { knowOperation, openSupergraphs, pinOperation, type Supergraph } from './supergraph.ts';
@@ -66,6 +68,7 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
   const notes = openMutationNotes({ databases, journal, counter: newMutationCounter({ journal }) });
   opened.push(() => notes.close());
   const { metrics } = levels;
+  metrics.connections(() => poolUses(databases));
   const subgraphs = openSubgraphLinks({ ...options, metrics });
   opened.push(() => subgraphs.close());
   const supergraphs = await openSupergraphs(options.supergraphSdl, (ctx, variables) =>
@@ -112,6 +115,13 @@ async function openParts(options: GatewayOptions, opened: (() => unknown)[]): Pr
       ahead.again();
     },
   };
+}
+
+/** How the pools of all cells stand. */
+function poolUses(databases: Databases): PoolUse[] {
+  return databases.cells.flatMap(({ name: cell }) =>
+    (['tenant', 'audit'] as const).map((store) => ({ cell, store, use: connectionUse(databases, cell, store) })),
+  );
 }
 
 /** Opens what knows who asks, and hears of it when that is over. */

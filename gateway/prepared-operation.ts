@@ -1,9 +1,12 @@
 import {
   getOperationAST,
+  Kind,
   OperationTypeNode,
   type DocumentNode,
   type GraphQLSchema,
+  type FragmentDefinitionNode,
   type OperationDefinitionNode,
+  type SelectionSetNode,
 } from 'graphql';
 import { compileCost, type CostProgram } from '#schema/cost/cost-program.ts';
 import { fragmentsOf } from '#schema/cost/query-cost.ts';
@@ -20,6 +23,8 @@ import type { OperationPermissions, SupergraphPermissions } from './permissions.
 export interface PreparedOperation {
   readonly name: string | null;
   readonly kind: 'query' | 'mutation';
+  /** What it asks of the root, whatever it calls itself; at most 50 of them. */
+  readonly rootFields: readonly string[];
   readonly program: Program;
   readonly cost: CostProgram;
   readonly permissions: OperationPermissions;
@@ -51,6 +56,7 @@ export async function prepareOperation(
   return {
     name,
     kind: operation.operation === OperationTypeNode.MUTATION ? 'mutation' : 'query',
+    rootFields: rootFieldsOf(operation.selectionSet, fragments),
     program: await on.execution.compile({ document, operationName: name }),
     cost: compileCost({ operation, fragments, schema: on.apiSchema, costs: on.costs }),
     permissions: compilePermissions({ operation, fragments, schema: on.apiSchema, permissions: on.permissions }),
@@ -64,4 +70,22 @@ export async function prepareOperation(
 export function operationIn(document: DocumentNode, operationName: string | null): OperationDefinitionNode {
   const found = getOperationAST(document, operationName);
   return found ?? fail('BAD_REQUEST', 'no such operation', { hint: 'Name one of the operations in the document.' });
+}
+
+const MOST_ROOT_FIELDS = 50;
+
+/** A valid document has no fragment that leads to itself. */
+function rootFieldsOf(
+  { selections }: SelectionSetNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+): readonly string[] {
+  const names = selections.flatMap((selection) => {
+    if (selection.kind === Kind.FIELD) return [selection.name.value];
+    const inner =
+      selection.kind === Kind.INLINE_FRAGMENT
+        ? selection.selectionSet
+        : fragments.get(selection.name.value)?.selectionSet;
+    return inner === undefined ? [] : rootFieldsOf(inner, fragments);
+  });
+  return [...new Set(names)].slice(0, MOST_ROOT_FIELDS);
 }

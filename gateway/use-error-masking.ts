@@ -35,7 +35,11 @@ export function refusalAnswer(thrown: unknown, requestId: string): RefusalAnswer
   const extensions =
     known instanceof ThrottledError
       ? { ...throttledExtensions(known.refusal, { requestId, now: new Date() }) }
-      : { code, requestId };
+      : {
+          code,
+          requestId,
+          ...(known.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: known.retryAfterSeconds }),
+        };
   return { code, status, error: { message: known.publicMessage, extensions } };
 }
 
@@ -63,7 +67,12 @@ export function maskError(error: GraphQLFormattedError, requestId: string): Grap
   }
   const message = OWN_DOCUMENT_CODES.has(code) ? withoutSuggestions(withoutStack(error.message)) : error.message;
   const problem = code === 'THROTTLED' ? error.extensions?.['problem'] : undefined;
-  return { ...place, message, extensions: { code, requestId, ...(problem === undefined ? {} : { problem }) } };
+  const retry = error.extensions?.['retryAfterSeconds'];
+  const more = {
+    ...(problem === undefined ? {} : { problem }),
+    ...(typeof retry === 'number' ? { retryAfterSeconds: retry } : {}),
+  };
+  return { ...place, message, extensions: { code, requestId, ...more } };
 }
 
 /** Returns the code of a masked error. */

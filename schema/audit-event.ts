@@ -6,7 +6,7 @@ import { leafHash } from './merkle.ts';
 import { isSealedField, type SealedField } from './sealed-field.ts';
 
 /** The kinds of actor that an event can name. */
-export const ACTOR_TYPES = ['user', 'api_key', 'scim', 'system', 'anonymous'] as const;
+export const ACTOR_TYPES = ['user', 'api_key', 'scim', 'support', 'system', 'anonymous'] as const;
 
 /** How what the event tells of ended: done, refused by a rule, or broken off by a fault. */
 export const OUTCOMES = ['success', 'denied', 'failure'] as const;

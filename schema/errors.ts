@@ -99,6 +99,13 @@ export const ERRORS = {
 /** A code of the error table. */
 export type ErrorCode = keyof typeof ERRORS;
 
+/** What an error may carry beside its code and internal text. */
+export interface TenonErrorOptions {
+  readonly hint?: string | undefined;
+  readonly cause?: unknown;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
 /**
  * The one error that may reach a caller: `message` is the internal text and stays inside, the public text comes from
  * the table, followed by `hint` where the caller's own input explains the fault.
@@ -108,11 +115,14 @@ export class TenonError extends Error {
   readonly code: ErrorCode;
   /** Public: names the caller's own field or value, never another tenant's, never an inner one. */
   readonly hint: string | undefined;
+  /** When it is worth trying again, where that is known: `Retry-After`. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ErrorCode, internal: string, options: { hint?: string | undefined; cause?: unknown } = {}) {
+  constructor(code: ErrorCode, internal: string, options: TenonErrorOptions = {}) {
     super(internal, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   /** HTTP status of the table. */
@@ -132,7 +142,7 @@ export class TenonError extends Error {
 }
 
 /** Throws the error of the table; `internal` goes to the logs alone, `hint` to the caller. */
-export function fail(code: ErrorCode, internal: string, options?: { hint?: string; cause?: unknown }): never {
+export function fail(code: ErrorCode, internal: string, options?: TenonErrorOptions): never {
   throw new TenonError(code, internal, options);
 }
 

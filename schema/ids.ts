@@ -34,6 +34,7 @@ export const ID_PREFIXES = [
   'hld',
   'str',
   'job',
+  'sup',
 ] as const;
 
 /** One of the prefixes. */

@@ -82,6 +82,7 @@ export const TABLE_CLASSES: Readonly<Record<StoreKind, Readonly<Record<string, D
     sequenced_events: 'audit',
     audit_views: 'settings',
     audit_streams: 'settings',
+    support_grants: 'settings',
     retention_policies: 'settings',
     legal_holds: 'settings',
     tenant_keys: 'secrets',

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { fail } from './errors.ts';
 import { uuidOf, type Id } from './ids.ts';
 import type { Scope } from './scopes.ts';
+import type { SupportSession } from './support-access.ts';
 
 /** Service tiers, from the smallest to a silo of one's own. */
 export const TIERS = ['FREE', 'GROWTH', 'ENTERPRISE', 'ENTERPRISE_PLUS'] as const;
@@ -25,9 +26,9 @@ export const TENANT_STATES = [
 /** A state of a tenant's life. */
 export type TenantState = (typeof TENANT_STATES)[number];
 
-/** Who acts: a person, a partner's key, an identity provider, the platform itself, or nobody known. */
+/** Who acts: a person, a partner's key, an identity provider, an operator whom the tenant let in, the platform, or nobody known. */
 export interface Actor {
-  readonly type: 'user' | 'api_key' | 'scim' | 'system' | 'anonymous';
+  readonly type: 'user' | 'api_key' | 'scim' | 'support' | 'system' | 'anonymous';
   readonly id: string;
   readonly ip: string | null;
   readonly ua: string | null;
@@ -52,6 +53,8 @@ export interface TenantContext {
   readonly epoch: number;
   /** Name of the registered client behind an API key; null for people. */
   readonly client: string | null;
+  /** Set while an operator acts whom the tenant let in. */
+  readonly support?: SupportSession | undefined;
   readonly requestId: string;
 }
 
@@ -126,13 +129,22 @@ export function databaseToken({ tenant, cell }: TenantInCell, keys: ContextKeys,
   const last = known.get(tenant);
   const isGood = last !== undefined && nowMs >= last.madeMs && nowMs - last.madeMs < DATABASE_TOKEN_REUSE_MS;
   if (isGood && last.cell === cell) return last.token;
-  const token = newDatabaseToken({ tenant, cell }, keys, nowMs);
+  const token = newDatabaseToken({ tenant, cell }, keys, nowMs + DATABASE_TOKEN_LIFETIME_MS);
   known.set(tenant, { token, cell, madeMs: nowMs });
   return token;
 }
 
-function newDatabaseToken({ tenant, cell }: TenantInCell, keys: ContextKeys, nowMs: number): string {
-  const expirySeconds = Math.floor((nowMs + DATABASE_TOKEN_LIFETIME_MS) / 1000);
+/** Returns a token of the tenant that is good no longer than until then; each is a new one. */
+export function endingDatabaseToken(
+  tenant: TenantInCell,
+  keys: ContextKeys,
+  { nowMs, endsAtMs }: { readonly nowMs: number; readonly endsAtMs: number },
+): string {
+  return newDatabaseToken(tenant, keys, Math.min(nowMs + DATABASE_TOKEN_LIFETIME_MS, endsAtMs));
+}
+
+function newDatabaseToken({ tenant, cell }: TenantInCell, keys: ContextKeys, expiresAtMs: number): string {
+  const expirySeconds = Math.floor(expiresAtMs / 1000);
   const body = `${uuidOf('tnt', tenant)}.${expirySeconds}.${keys.signing.kid}`;
   return `${body}.${createHmac('sha256', databaseSecret(keys.signing, cell)).update(body).digest('hex')}`;
 }

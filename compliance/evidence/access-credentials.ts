@@ -62,7 +62,13 @@ function credentialsAfter({ ctx, asOf }: CollectionScope, last: string): Promise
   );
 }
 
-const ISSUING = ['session.create', 'api_key.create', 'scim_token.create', 'sign_in_link.create'];
+const ISSUING = [
+  'session.create',
+  'api_key.create',
+  'scim_token.create',
+  'sign_in_link.create',
+  'support.open_session',
+];
 
 /** The searchable copy has entries that are not sealed yet, too: what was issued a moment ago is no difference. */
 async function issuingEntries({ ctx }: CollectionScope, ids: readonly string[]): Promise<Map<string, number>> {

@@ -163,5 +163,5 @@ select n.nspname || '.' || c.relname as "table", pg_get_userbyid(c.relowner) as 
 const ROLES_SQL = `-- In each of the two databases, as any role:
 select rolname, rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,
        (select array_agg(pg_get_userbyid(m.roleid)) from pg_auth_members m where m.member = r.oid) as member_of
-  from pg_roles r where rolname in ('tenon_owner', 'tenon_app', 'tenon_worker')
+  from pg_roles r where rolname in ('tenon_owner', 'tenon_app', 'tenon_worker', 'tenon_support')
  order by 1`;

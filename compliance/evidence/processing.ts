@@ -22,6 +22,7 @@ const SOURCES: Readonly<Record<string, string>> = {
   scim: 'the identity provider of her organisation',
   user: 'people of her organisation',
   api_key: 'programs of her organisation',
+  support: 'an operator of the platform whom her organisation let in',
   system: 'the platform, when the account of her organisation was made',
   anonymous: 'somebody who was not signed in',
 };

@@ -7,13 +7,14 @@ const TENANT = 'select tenon.tenant_id() as id';
 export const ATTACKS_ON_CONTEXT: readonly Attack[] = [
   {
     vector: 2,
-    sentence: 'The role is bound by row security and belongs to no other role.',
+    sentence: 'The role is bound by row security and belongs to no role that may do more.',
     run: async (ground) => {
       const rows = await ask(
         ground,
         `select r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolcreatedb or r.rolreplication as mighty,
                 (select string_agg(other.rolname, ', ') from pg_roles other
-                  where other.oid <> r.oid and pg_has_role(r.oid, other.oid, 'member')) as groups
+                  where other.oid <> r.oid and pg_has_role(r.oid, other.oid, 'member')
+                    and (r.rolname, other.rolname) <> ('tenon_app', 'tenon_support')) as groups
            from pg_roles r where r.rolname = current_user`,
       );
       if (rows[0]?.['mighty'] !== false) return 'the role has rights beyond row security';

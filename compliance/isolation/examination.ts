@@ -94,16 +94,27 @@ async function attackFrom(
   at: Pick<Place, 'kind' | 'cell'> & { readonly keys: ContextKeys; readonly now: Date },
 ): Promise<IsolationCheck[]> {
   const { rows } = await client.query<{ name: string }>('select session_user as name');
-  const role = ROLES.find((known) => known === rows[0]?.name);
-  if (role === undefined) {
+  const login = ROLES.find((known) => known === rows[0]?.name);
+  if (login === undefined) {
     const sentence = `attacks are made by ${ROLES.join(' or ')}, and the address is of ${rows[0]?.name}`;
     return [{ check: 'attacks', role: rows[0]?.name ?? null, verdict: 'cannot say', sentence }];
   }
+  const checks = await attackAs(client, { ...at, role: login });
+  // What the application steps down to while an operator acts whom a tenant let in.
+  return login === 'tenon_app' ? [...checks, ...(await attackAs(client, { ...at, role: 'tenon_support' }))] : checks;
+}
+
+async function attackAs(
+  client: pg.Client,
+  at: Place & { readonly keys: ContextKeys; readonly now: Date },
+): Promise<IsolationCheck[]> {
+  const { role } = at;
   await client.query('begin');
   try {
+    if (role === 'tenon_support') await client.query('set local role tenon_support');
     await client.query(`set local statement_timeout = ${ATTACK_TIMEOUT_MS}`);
     await client.query(`set local lock_timeout = ${ATTACK_TIMEOUT_MS / 10}`);
-    return (await runAttacks(client, { ...at, role })).map(({ vector, sentence, fault, verdict }) => ({
+    return (await runAttacks(client, at)).map(({ vector, sentence, fault, verdict }) => ({
       check: `attack ${vector}`,
       role,
       verdict,

@@ -19,12 +19,12 @@ export interface AttackResult extends Pick<Attack, 'vector' | 'sentence'> {
   readonly verdict: 'pass' | 'fail' | 'cannot say';
 }
 
-/** The store in which it is attacked, and by which of the roles of programs. */
+/** The store in which it is attacked, and by which of the roles that act there. */
 export interface Place {
   readonly kind: 'cell' | 'audit';
   /** Name of the cell that it is a store of. */
   readonly cell: string;
-  readonly role: 'tenon_app' | 'tenon_worker';
+  readonly role: 'tenon_app' | 'tenon_worker' | 'tenon_support';
 }
 
 /**
@@ -73,7 +73,7 @@ async function openGround(
     a: madeUpTenant(cell, keys, now),
     b: madeUpTenant(cell, keys, now),
     nobody: madeUpTenant(cell, keys, now),
-    victims: isWorker ? null : VICTIMS[kind],
+    victims: role === 'tenon_app' ? VICTIMS[kind] : null,
     readable: await readableRelations(client),
     openWithoutContext: new Set(isWorker ? [...WORKER_TABLES, ...WORKER_READ_TABLES].map((name) => `app.${name}`) : []),
     as,

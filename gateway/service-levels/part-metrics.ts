@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { ConnectionUse } from '#kit/connection-shares.ts';
 import type { BurnRate } from '#schema/service-levels.ts';
 import type { Tier } from '#schema/tenant-context.ts';
 import { boundedLabel } from './bounded-label.ts';
@@ -19,6 +20,8 @@ export interface PartMetrics {
   budgetStoreAway(away: boolean): void;
   /** Shows how many requests wait for their turn: `read` is asked whenever the measurements are. */
   queueLength(read: () => number): void;
+  /** Shows how the connections of each pool stand: `read` is asked whenever the measurements are. */
+  connections(read: () => readonly PoolUse[]): void;
   /** Counts an operation whose compiled program was there, or was not. */
   programCache(hit: boolean): void;
   /** Counts a plan that was made, with its time. */
@@ -29,6 +32,13 @@ export interface PartMetrics {
   burning(tier: Tier, rates: readonly BurnRate[]): void;
   /** Prometheus text of what is not in the registry. */
   text(): string;
+}
+
+/** How the connections of one store of one cell stand. */
+export interface PoolUse {
+  readonly cell: string;
+  readonly store: 'tenant' | 'audit';
+  readonly use: ConnectionUse;
 }
 
 /** Subgraphs are named by the supergraph; more than these are pooled. */
@@ -67,6 +77,7 @@ export function registerPartMetrics(registry: Registry, counter: { lost(): numbe
   });
   registerLost(registry, counter);
   const readers = registerQueue(registry);
+  const pools = registerConnections(registry);
   return {
     subgraphCall: calls.observe,
     breaker: (subgraph, tenantClass, state) =>
@@ -76,6 +87,7 @@ export function registerPartMetrics(registry: Registry, counter: { lost(): numbe
       ),
     budgetStoreAway: (away) => storeAway.set(away ? 1 : 0),
     queueLength: (read) => void readers.push(read),
+    connections: (read) => void pools.push(read),
     programCache: registerPrograms(registry),
     planned: (seconds) => plans.observe(seconds),
     limitsExceeded: (names) => names.forEach((limit) => exceeded.inc({ limit })),
@@ -139,6 +151,51 @@ function registerQueue(registry: Registry): (() => number)[] {
     },
   });
   registry.registerMetric(length);
+  return readers;
+}
+
+/** Cells are named by the configuration; tenants are not named at all. */
+function registerConnections(registry: Registry): (() => readonly PoolUse[])[] {
+  const readers: (() => readonly PoolUse[])[] = [];
+  const read = () => readers.flatMap((each) => each());
+  const labelNames = ['cell', 'store'] as const;
+  const shown = [
+    { name: 'tenon_connections_held', help: 'Connections that tenants hold.', of: ({ held }: ConnectionUse) => held },
+    { name: 'tenon_connections_bulk', help: 'Of those, what exports hold.', of: ({ bulk }: ConnectionUse) => bulk },
+    {
+      name: 'tenon_connections_size',
+      help: 'Connections that the pool may have.',
+      of: ({ size }: ConnectionUse) => size,
+    },
+    {
+      name: 'tenon_connections_waiting',
+      help: 'Waiting for a connection.',
+      of: ({ waiting }: ConnectionUse) => waiting,
+    },
+  ];
+  for (const { name, help, of } of shown) {
+    const gauge = new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [],
+      collect() {
+        for (const { cell, store, use } of read()) this.set({ cell, store }, of(use));
+      },
+    });
+    registry.registerMetric(gauge);
+  }
+  const refused = new Counter({
+    name: 'tenon_connections_refused_total',
+    help: 'Work that got no connection in time, because the share of its tenant or the pool was used up.',
+    labelNames,
+    registers: [],
+    collect() {
+      this.reset();
+      for (const { cell, store, use } of read()) this.inc({ cell, store }, use.refused);
+    },
+  });
+  registry.registerMetric(refused);
   return readers;
 }
 

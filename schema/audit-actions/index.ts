@@ -12,6 +12,7 @@ import { gatewayActions } from './gateway.ts';
 import { jobActions } from './jobs.ts';
 import { productActions } from './product.ts';
 import { signInActions } from './sign-in.ts';
+import { supportActions } from './support.ts';
 import { tenantActions } from './tenants.ts';
 
 /** Every action that an audit event can have, by the part of the platform that writes it. */
@@ -20,6 +21,7 @@ export const AUDIT_ACTION_PARTS: Readonly<Record<string, ActionRows>> = {
   'Signing in': signInActions,
   'Identity connections': connectionActions,
   Tenants: tenantActions,
+  'Support access': supportActions,
   Jobs: jobActions,
   Billing: billingActions,
   Product: productActions,

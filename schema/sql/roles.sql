@@ -1,6 +1,6 @@
 -- The roles of a PostgreSQL server, made once by its administrator; those that log in are given passwords afterwards.
--- None of them is a superuser or may bypass row security, and no program's role is a member of another, so SET ROLE leads
--- nowhere.
+-- None of them is a superuser or may bypass row security, and no program's role is a member of one that may do more, so
+-- SET ROLE leads nowhere.
 do $$
 begin
   -- Owns schemas, tables and functions; used by `tenon migrate` alone.
@@ -22,6 +22,14 @@ begin
   end if;
   if not pg_has_role('tenon_owner', 'tenon_eraser', 'member') then
     grant tenon_eraser to tenon_owner;
+  end if;
+  -- An operator whom a tenant let in: nobody logs in as it, the application steps down to it for her transactions. It may do
+  -- nothing that the application may not, and less.
+  if not exists (select from pg_roles where rolname = 'tenon_support') then
+    create role tenon_support nologin nosuperuser nocreatedb nocreaterole nobypassrls noinherit;
+  end if;
+  if not pg_has_role('tenon_app', 'tenon_support', 'member') then
+    grant tenon_support to tenon_app;
   end if;
 end
 $$;

@@ -1,4 +1,5 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { beginBulk, type BulkWork } from '#kit/bulk-lane.ts';
 import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
 import { inTenantAudit } from '#kit/database.ts';
 import { recordAudit } from '#kit/outbox.ts';
@@ -79,7 +80,8 @@ export async function findEvidence(ctx: RequestContext, id: string): Promise<Evi
 
 /**
  * Returns the pack and its bytes, having recorded the download; until it is ready it is NOT_FOUND. One piece is in
- * memory at a time, each read in a transaction of its own; a pack that turns out shorter than it should be breaks off.
+ * memory at a time, each read in a transaction of its own; a pack that turns out shorter than it should be breaks off. It is
+ * bulk work, with the errors of `beginBulk`.
  */
 export async function downloadEvidence(
   ctx: RequestContext,
@@ -89,12 +91,19 @@ export async function downloadEvidence(
   if (pack.state !== 'ready' || pack.sizeBytes === null) {
     fail('NOT_FOUND', `the pack is ${pack.state}`, { hint: 'The pack is not ready.' });
   }
-  await recordAudit(ctx, {
-    action: 'evidence.download',
-    resource: { type: 'evidence_pack', id: pack.id, name: null },
-    context: { kind: pack.kind, sha256: pack.sha256 },
-  });
-  return { pack, bytes: Readable.from(chunksOf(ctx, pack.id, pack.sizeBytes), { objectMode: false }) };
+  const bulk = await beginBulk(ctx);
+  try {
+    await recordAudit(ctx, {
+      action: 'evidence.download',
+      resource: { type: 'evidence_pack', id: pack.id, name: null },
+      context: { kind: pack.kind, sha256: pack.sha256 },
+    });
+  } catch (error) {
+    bulk.end();
+    throw error;
+  }
+  const chunks = bulk.paced(chunksOf(bulk, pack.id, pack.sizeBytes));
+  return { pack, bytes: bulk.stream(chunks, { objectMode: false }) };
 }
 
 interface PackRow {
@@ -159,7 +168,7 @@ async function requireRoom(ctx: RequestContext): Promise<void> {
   }
 }
 
-async function* chunksOf(ctx: RequestContext, id: string, sizeBytes: number): AsyncGenerator<Buffer> {
+async function* chunksOf({ ctx }: BulkWork, id: string, sizeBytes: number): AsyncGenerator<Buffer> {
   let [number, sent] = [-1, 0];
   while (sent < sizeBytes) {
     const [chunk] = await inTenantAudit(ctx, (tx) =>

@@ -1,5 +1,6 @@
 import { stringify } from 'csv-stringify';
-import { pipeline, Readable } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
+import { beginBulk, type BulkWork } from '#kit/bulk-lane.ts';
 import { inTenantAudit } from '#kit/database.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { canonicalJson, type JsonValue } from '#schema/canonical-json.ts';
@@ -43,29 +44,32 @@ const CSV_COLUMNS = [
  * Returns the entries that fit the filter, oldest first, one RFC 8785 object a line (docs/formats.md, exports): `entry`
  * byte for byte as hashed, its leaf, and its proof against the checkpoint that stands before the first line of its epoch.
  * A line that no checkpoint covers yet has no proof. The export ends where the log ended when it began, however long it
- * takes. No transaction stays open while the caller reads; a fault on the way breaks the stream off.
+ * takes. No transaction stays open while the caller reads; a fault on the way breaks the stream off. It is bulk work, with
+ * the errors of `beginBulk`.
  */
 export async function exportNdjson(
   ctx: RequestContext,
   filter: AuditFilter,
   { personal = false }: ExportOptions = {},
 ): Promise<Readable> {
-  await recordReading(ctx, 'export_ndjson', filter);
-  const head = await inTenantAudit(ctx, readHead);
+  const { bulk, pages } = await beginExport(ctx, 'export_ndjson', filter);
   const lines = async function* (): AsyncGenerator<string> {
     const announced = new Set<number>();
-    for await (const page of streamProven(ctx, head, entryQuery([filter]))) {
-      const opened = personal ? await openPage(ctx, page) : [];
+    for await (const page of pages) {
+      const opened = personal ? await openPage(bulk.ctx, page) : [];
+      let text = '';
       for (const [index, { row, proof }] of page.entries()) {
         if (proof !== null && !announced.has(row.epoch)) {
           announced.add(row.epoch);
-          yield `${canonicalJson({ checkpoint: proof.head.note, epoch: row.epoch })}\n`;
+          text += `${canonicalJson({ checkpoint: proof.head.note, epoch: row.epoch })}\n`;
         }
-        yield lineOf({ row, proof }, opened[index]);
+        text += lineOf({ row, proof }, opened[index]);
       }
+      // In one piece: each write costs more than the line in it.
+      if (text !== '') yield text;
     }
   };
-  return Readable.from(lines());
+  return bulk.stream(lines(), { objectMode: false });
 }
 
 /**
@@ -78,11 +82,10 @@ export async function exportCsv(
   filter: AuditFilter,
   { personal = false }: ExportOptions = {},
 ): Promise<Readable> {
-  await recordReading(ctx, 'export_csv', filter);
-  const head = await inTenantAudit(ctx, readHead);
+  const { bulk, pages } = await beginExport(ctx, 'export_csv', filter);
   const records = async function* (): AsyncGenerator<CsvRecord> {
-    for await (const page of streamProven(ctx, head, entryQuery([filter]))) {
-      const opened = personal ? await openPage(ctx, page) : [];
+    for await (const page of pages) {
+      const opened = personal ? await openPage(bulk.ctx, page) : [];
       for (const [index, entry] of page.entries()) yield csvRecord(entry, opened[index]);
     }
   };
@@ -95,7 +98,24 @@ export async function exportCsv(
     quoted_match: /[\r\n]/,
   });
   // A fault of either side destroys the other, and whoever reads is told.
-  return pipeline(Readable.from(records()), csv, () => undefined);
+  return pipeline(bulk.stream(records(), { objectMode: true }), csv, () => undefined);
+}
+
+/** Begins an export from the end of the log as it is now, having recorded it. */
+async function beginExport(
+  ctx: RequestContext,
+  door: 'export_ndjson' | 'export_csv',
+  filter: AuditFilter,
+): Promise<{ bulk: BulkWork; pages: AsyncIterable<readonly ProvenEntry[]> }> {
+  const bulk = await beginBulk(ctx);
+  try {
+    await recordReading(ctx, door, filter);
+    const head = await inTenantAudit(ctx, readHead);
+    return { bulk, pages: bulk.paced(streamProven(bulk.ctx, head, entryQuery([filter]))) };
+  } catch (error) {
+    bulk.end();
+    throw error;
+  }
 }
 
 function openPage(ctx: RequestContext, page: readonly ProvenEntry[]): Promise<OpenedEntry[]> {

@@ -20,6 +20,7 @@ export const AuditActorTypeEnum = {
   USER: 'user',
   API_KEY: 'api_key',
   SCIM: 'scim',
+  SUPPORT: 'support',
   SYSTEM: 'system',
   ANONYMOUS: 'anonymous',
 } as const satisfies Record<Uppercase<AuditActor['type']>, AuditActor['type']>;

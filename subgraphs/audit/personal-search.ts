@@ -30,8 +30,10 @@ const MOST_BLOCKS = 96;
 
 /** Returns the tokens that each phrase is looked for by; none where the tenant has no index, or for one without a word. */
 async function tokensFor(ctx: RequestContext, phrases: readonly string[]): Promise<Buffer[][]> {
+  // What an operator may not see, she does not find either.
+  if (ctx.tenant.support?.personal === false) return [];
   const { personalKeys } = ctx.databases;
-  const key = await inTenantOnce(ctx, (tx) => personalKeys.indexKey(tx, ctx.tenant.tenant));
+  const key = await inTenantOnce({ ...ctx, asPlatform: true }, (tx) => personalKeys.indexKey(tx, ctx.tenant.tenant));
   if (key === null) return [];
   return phrases.map((phrase) => indexTokens(key, phrase)).filter((tokens) => tokens.length > 0);
 }

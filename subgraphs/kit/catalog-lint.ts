@@ -2,6 +2,7 @@ import type pg from 'pg';
 import { RIGHT_RULES } from './catalog-right-rules.ts';
 import type { CatalogBreach, CatalogRule } from './catalog-rule.ts';
 import { snapshotCatalog, type CatalogSnapshot } from './catalog-snapshot.ts';
+import { SUPPORT_RULES } from './catalog-support-rules.ts';
 import { TABLE_RULES } from './catalog-table-rules.ts';
 
 /** A breach, with the name of the rule in `CATALOG_RULES`. */
@@ -10,7 +11,7 @@ export interface CatalogFault extends CatalogBreach {
 }
 
 /** Every rule of tenant isolation, in the order in which faults are reported. */
-export const CATALOG_RULES: readonly CatalogRule[] = [...TABLE_RULES, ...RIGHT_RULES];
+export const CATALOG_RULES: readonly CatalogRule[] = [...TABLE_RULES, ...RIGHT_RULES, ...SUPPORT_RULES];
 
 /** Reads the catalog of a tenant or audit database and returns every breach of `CATALOG_RULES`; any role may. */
 export async function lintCatalog(client: pg.ClientBase): Promise<CatalogFault[]> {

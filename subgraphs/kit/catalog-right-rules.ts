@@ -5,8 +5,10 @@ const OWNER = 'tenon_owner';
 /** What removes an erased person: a role that nobody logs in as, and that owns the functions which do it. */
 const ERASER = 'tenon_eraser';
 const ERASING = /^tenon\.erase_\w+\([^)]*\)$/;
+/** What the application steps down to while an operator acts whom a tenant let in. */
+const SUPPORT = 'tenon_support';
 /** The roles that act while the platform runs. */
-const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker', 'tenon_eraser']);
+const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker', 'tenon_eraser', SUPPORT]);
 const CONTEXT_KEYS = 'tenon.context_keys';
 /** Names and checksums of files, no tenant's data: the worker shows them as evidence of change. */
 const MIGRATIONS_READER = 'tenon.migrations: tenon_worker (SELECT)';
@@ -144,17 +146,17 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
         ...roleBreach(role.createRole, role.name, 'may make roles.'),
         ...roleBreach(role.createDatabase, role.name, 'may make databases, copies of this one among them.'),
         ...roleBreach(role.replication, role.name, 'may replicate the rows of all tenants.'),
-        ...roleBreach(role.name === ERASER && role.login, role.name, 'may log in.'),
+        ...roleBreach((role.name === ERASER || role.name === SUPPORT) && role.login, role.name, 'may log in.'),
       ]),
   },
   {
     name: 'memberships',
     requirement:
-      'No role of the platform is a member of another role, so that SET ROLE leads nowhere; the owner hands functions to tenon_eraser.',
+      'No role of the platform is a member of another role, so that SET ROLE leads nowhere; the owner hands functions to tenon_eraser, and the application steps down to tenon_support.',
     breaches: ({ roles }) =>
       roles.flatMap(({ name, memberOf }) =>
         memberOf
-          .filter((group) => name !== OWNER || group !== ERASER)
+          .filter((group) => !(name === OWNER && group === ERASER) && !(name === 'tenon_app' && group === SUPPORT))
           .map((group) => ({ object: name, sentence: `${name} is a member of ${group}.` })),
       ),
   },

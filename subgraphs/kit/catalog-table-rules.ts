@@ -246,7 +246,7 @@ function isOpenToWorker(name: string): boolean {
 }
 
 function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
-  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_eraser,tenon_owner' : 'PUBLIC';
+  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_eraser,tenon_owner,tenon_support' : 'PUBLIC';
   const { name, permissive, command, using, check } = policy;
   const shape = name === 'tenant_isolation' && !permissive && command === 'ALL';
   return shape && policy.roles.join() === roles && using === WALL && check === WALL;

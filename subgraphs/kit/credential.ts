@@ -6,6 +6,7 @@ import { newNetworkGuard, type NetworkGuard } from './network-guard.ts';
 import { isJwt, verifyAccessToken, type VerifiedAccess } from './session-jwt.ts';
 import { overrideColumns, type LimitOverrides } from './tenant-limits.ts';
 import { hashSecret, isSecretOf, newSecret } from './secret.ts';
+import { SUPPORT_COLUMNS, SUPPORT_JOIN, SUPPORT_LASTS, supportOf, type SupportRow } from './support-credential.ts';
 import { outsideTrace } from './tenant-trace.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, isId, mintId, uuidOf, uuidOrNull, type Id, type IdPrefix } from '#schema/ids.ts';
@@ -19,6 +20,7 @@ export const CREDENTIAL_KINDS = {
   api_key: { token: 'tnk', id: 'key' },
   scim_token: { token: 'tns', id: 'scm' },
   sign_in_link: { token: 'tnl', id: 'lnk' },
+  support: { token: 'tng', id: 'sup' },
 } as const satisfies Record<string, { token: string; id: IdPrefix }>;
 
 /** A kind of credential. */
@@ -51,7 +53,7 @@ export interface NewCredential {
   readonly expiresAt: Date;
 }
 
-const TOKEN_SHAPE = /^(tn[uksl])_([0-9a-z]{26})\.([0-9a-z]{26})\.([\w-]{43})$/;
+const TOKEN_SHAPE = /^(tn[ukslg])_([0-9a-z]{26})\.([0-9a-z]{26})\.([\w-]{43})$/;
 const KINDS_BY_TOKEN: ReadonlyMap<string, CredentialKind> = new Map(
   (Object.keys(CREDENTIAL_KINDS) as CredentialKind[]).map((kind) => [CREDENTIAL_KINDS[kind].token, kind]),
 );
@@ -175,9 +177,10 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
     state: row.state,
     actor: actorOf(parts, row),
     scopes: row.scopes.filter(isScope),
-    sessionId: parts.kind === 'session' ? idOf('ses', parts.credentialUuid) : null,
+    sessionId: sessionOf(parts),
     epoch: row.epoch,
     client: row.client,
+    support: supportOf(parts, row),
   };
   const id = idOf(CREDENTIAL_KINDS[parts.kind].id, parts.credentialUuid);
   return {
@@ -192,12 +195,25 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
 /** Returns the context of one request under a grant; from where its credential may not be used it is UNAUTHENTICATED. */
 export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { readonly now: Date }): TenantContext {
   if (guard !== null) guard.admit(origin);
-  const { tenant, tier, region, cell, store = POOL, state, scopes, sessionId, epoch, client } = context;
-  const { requestId } = origin;
+  const { tenant, tier, region, cell, store = POOL, state, scopes, sessionId, epoch, client, support } = context;
   const actor = actorAt(context.actor, origin);
   // Named one by one: a spread with more behind it gives every object a shape of its own, and whatever reads one of them
   // has to look for each property.
-  return { tenant, tier, region, cell, store, state, actor, scopes, sessionId, epoch, client, requestId };
+  return {
+    tenant,
+    tier,
+    region,
+    cell,
+    store,
+    state,
+    actor,
+    scopes,
+    sessionId,
+    epoch,
+    client,
+    support,
+    requestId: origin.requestId,
+  };
 }
 
 /** A use is written down at most once in this time. */
@@ -216,7 +232,7 @@ export function noteUse(databases: Databases, { context, use }: Grant, now: Date
   if (nowMs - lastMs < USE_NOTED_MS) return;
   noted.set(uuid, nowMs);
   const text = 'update credentials set last_used_at = $2 where id = $1 and (last_used_at is null or last_used_at < $2)';
-  const scope = { databases, tenant: { ...context, requestId: '' } };
+  const scope = { databases, tenant: { ...context, requestId: '' }, asPlatform: true };
   void outsideTrace(() => inTenantOnce(scope, (tx) => tx.query(text, [uuid, now]))).catch(() => noted.delete(uuid));
 }
 
@@ -272,7 +288,7 @@ export async function systemContext(
   return { ...context, actor, requestId: purpose.requestId };
 }
 
-interface CredentialRow {
+interface CredentialRow extends SupportRow {
   readonly user_id: string | null;
   readonly client: string | null;
   readonly secret_hash: Buffer;
@@ -302,10 +318,10 @@ async function readCredential(
               select distinct unnest(r.scopes) from roles r where r.id in (
                 select role_id from user_roles where user_id = c.user_id
                 union select gr.role_id from group_members gm join group_roles gr on gr.group_id = gm.group_id where gm.user_id = c.user_id))
-            else c.scopes end as scopes,
+            else c.scopes end as scopes, ${SUPPORT_COLUMNS},
             ${overrideColumns('c.client')}
-       from credentials c cross join tenants t left join users u on u.id = c.user_id
-      where c.id = $1 and c.kind = $2`,
+       from credentials c cross join tenants t left join users u on u.id = c.user_id ${SUPPORT_JOIN}
+      where c.id = $1 and c.kind = $2 and ${SUPPORT_LASTS}`,
     [parts.credentialUuid, parts.kind],
   );
   return row ?? null;
@@ -330,7 +346,14 @@ function actorOf(parts: Pick<TokenParts, 'kind' | 'credentialUuid'>, row: Creden
   if (parts.kind === 'session' && row.user_id !== null)
     return { type: 'user', id: idOf('usr', row.user_id), ...origin };
   if (parts.kind === 'scim_token') return { type: 'scim', id: idOf('scm', parts.credentialUuid), ...origin };
+  if (parts.kind === 'support') return { type: 'support', id: row.support_operator ?? '', ...origin };
   return { type: 'api_key', id: idOf('key', parts.credentialUuid), ...origin };
+}
+
+/** What an operator does under a grant has the grant as its session. */
+function sessionOf({ kind, credentialUuid }: Pick<TokenParts, 'kind' | 'credentialUuid'>): string | null {
+  if (kind === 'support') return idOf('sup', credentialUuid);
+  return kind === 'session' ? idOf('ses', credentialUuid) : null;
 }
 
 function anonymousIn(place: TenantPlace): Omit<TenantContext, 'requestId'> {

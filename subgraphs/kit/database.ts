@@ -1,15 +1,19 @@
 import 'reflect-metadata';
 import pg from 'pg';
-import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { BULK_STATEMENT_TIMEOUT_MS, DATABASE_LIMITS, type DatabaseLane } from '#schema/database-limits.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
-import { databaseToken, type ContextKeys, type TenantContext } from '#schema/tenant-context.ts';
+import type { ContextKeys, TenantContext } from '#schema/tenant-context.ts';
 import { isPool, POOL } from '#schema/tenant-store.ts';
+import { sharesOf, type ConnectionUse } from './connection-shares.ts';
+import { connect, openPool, openSource, poolOf } from './database-pools.ts';
 import { createPersonalKeys, type DataKeys, type PersonalKeys } from './data-keys.ts';
 import { cancelOnAbort } from './statement-cancel.ts';
 import { createStorePools, type StoreBudget, type StorePools } from './store-pools.ts';
 import { newStoreAdmission } from './store-admission.ts';
 import { onlyTo, stampOf } from './store-stamp.ts';
+import { contextToken, refuseBeyondSupport, supportIn, supportSettings } from './support-role.ts';
 import type { Abortable } from './request-ending.ts';
 
 /** What opening the databases needs. */
@@ -25,6 +29,8 @@ export interface DatabaseSettings {
   readonly poolSize?: number;
   /** Connections to the stores beside the pool. */
   readonly storeBudget?: StoreBudget;
+  /** For a process that answers nobody: its statements may take what those in bulk may, whatever the tier. */
+  readonly longStatements?: boolean;
 }
 
 /** The stores of every cell this process serves, and the directory. */
@@ -34,6 +40,8 @@ export interface Databases {
   readonly keys: ContextKeys;
   /** The keys of personal data, which lie in the cells. */
   readonly personalKeys: PersonalKeys;
+  /** Statements may take what those in bulk may, whatever the tier. */
+  readonly longStatements: boolean;
   /** The pooled ORM over a cell's tenant database; a cell this process does not serve is SERVICE_UNAVAILABLE. */
   tenantSource(cell: string): DataSource;
   /** The stores of the cells beside their pools: bridges and silos. */
@@ -62,11 +70,12 @@ export interface TenantScope {
   readonly databases: Databases;
   /** Aborted when nobody waits for the answer any more: what runs is cancelled and rolled back, nothing new starts. */
   readonly signal?: Abortable | undefined;
+  /** What the transactions are for; a request, unless it says bulk. */
+  readonly lane?: DatabaseLane | undefined;
+  /** For what the platform itself does while an operator acts in the tenant, such as recording it; never for her own wishes. */
+  readonly asPlatform?: boolean | undefined;
 }
 
-/** A statement may run this long before PostgreSQL ends it: longer than any healthy one, shorter than a token lives. */
-const STATEMENT_TIMEOUT_MS = 20_000;
-const APPLICATION_NAME = 'tenon';
 /** Few, for a store has one tenant; a process that serves many has the connections of those in use. */
 const STORE_BUDGET: StoreBudget = { perDatabase: 3, perCell: 48 };
 
@@ -97,6 +106,7 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
     cells: settings.cells,
     keys: settings.keys,
     personalKeys: createPersonalKeys(settings.dataKeys),
+    longStatements: settings.longStatements ?? false,
     tenantSource: (cell) => sources.get(cell) ?? missingCell(cell),
     auditPool: (cell) => auditPools.get(cell) ?? missingCell(cell),
     close: async () => {
@@ -130,14 +140,26 @@ export async function inTenantAudit<T>(
   work: (tx: Pick<TenantTransaction, 'query'>) => Promise<T>,
 ): Promise<T> {
   refuseAborted(scope);
-  const client = await connect(() => scope.databases.auditPool(scope.tenant.cell).connect());
+  const pool = scope.databases.auditPool(scope.tenant.cell);
+  const giveBack = await takeShare(pool, scope);
   try {
-    return await inTransaction({ client, scope, length: 'many statements' }, ({ send }) =>
-      work({ query: rowsOf(send) }),
-    );
+    const client = await connect(() => pool.connect());
+    try {
+      return await inTransaction({ client, scope, length: 'many statements' }, ({ send }) =>
+        work({ query: rowsOf(send) }),
+      );
+    } finally {
+      client.release();
+    }
   } finally {
-    client.release();
+    giveBack();
   }
+}
+
+/** Returns how the connections of a store of a cell stand; a cell this process does not serve is SERVICE_UNAVAILABLE. */
+export function connectionUse(databases: Databases, cell: string, store: 'tenant' | 'audit'): ConnectionUse {
+  const pool = store === 'tenant' ? poolOf(databases.tenantSource(cell)) : databases.auditPool(cell);
+  return sharesOf(pool).use();
 }
 
 type Send = (text: string, values?: readonly unknown[]) => Promise<pg.QueryResult>;
@@ -168,26 +190,34 @@ interface Borrowed {
 }
 
 /** A store beside the pool shares the ORM's mapping with it, and has connections of its own. */
-async function borrow({ databases, tenant: { cell, store = POOL } }: TenantScope): Promise<Borrowed> {
-  const runner = databases.tenantSource(cell).createQueryRunner();
-  const end = async () => {
-    if (!runner.isReleased) await runner.release();
+async function borrow(scope: TenantScope): Promise<Borrowed> {
+  const { cell, store = POOL } = scope.tenant;
+  const source = scope.databases.tenantSource(cell);
+  const runner = source.createQueryRunner();
+  const lent = store === POOL ? null : await scope.databases.stores.lend({ cell, store });
+  let giveShareBack = ignore;
+  const giveBack = () => {
+    giveShareBack();
+    lent?.giveBack();
   };
-  if (store === POOL)
-    return { runner, client: await connect(async () => (await runner.connect()) as pg.PoolClient), release: end };
-  const { pool, giveBack } = await databases.stores.lend({ cell, store });
   try {
-    const client = await connect(() => pool.connect());
+    giveShareBack = await takeShare(lent?.pool ?? poolOf(source), scope);
+    const client = await connect(async () => lent?.pool.connect() ?? ((await runner.connect()) as pg.PoolClient));
     const release = async () => {
-      client.release();
+      if (lent !== null) client.release();
+      if (!runner.isReleased) await runner.release();
       giveBack();
-      await end();
     };
     return { runner, client, release };
   } catch (error) {
     giveBack();
     throw error;
   }
+}
+
+/** Waits until the tenant may take a connection of the pool. */
+function takeShare(pool: pg.Pool, { tenant, lane = 'request', signal }: TenantScope) {
+  return sharesOf(pool).enter({ tenant, lane, signal });
 }
 
 async function inTransaction<T>(
@@ -232,6 +262,7 @@ async function inTransaction<T>(
   } catch (error) {
     // Fails with the connection alone, and the pool removes a broken one.
     await end('rollback').catch(ignore);
+    refuseBeyondSupport(supportIn(scope), sqlState(error), error);
     throw translate(error);
   } finally {
     // A cancel request that came late may have hit the end of the transaction.
@@ -248,15 +279,20 @@ function refuseAborted({ signal }: TenantScope): void {
  * no name: a named one lives as long as the connection, where injected SQL could put another in its place that gives
  * every later borrower the context of the attacker.
  */
-async function openTransaction(client: pg.PoolClient, { tenant, databases }: TenantScope): Promise<void> {
-  const token = databaseToken(tenant, databases.keys, Date.now());
+async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promise<void> {
+  const { tenant, databases, lane } = scope;
+  const support = supportIn(scope);
+  const token = contextToken(scope, support);
+  const { statementTimeoutMs, lockTimeoutMs } = DATABASE_LIMITS[tenant.tier];
+  const timeoutMs = lane === 'bulk' || databases.longStatements ? BULK_STATEMENT_TIMEOUT_MS : statementTimeoutMs;
   sendTogether(client);
   await Promise.all([
     client.query('begin'),
     client.query(
-      `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true)
-       ${isPool(tenant) ? '' : TELLS_OF_ITSELF}`,
-      [token, String(STATEMENT_TIMEOUT_MS)],
+      `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true),
+              pg_catalog.set_config('lock_timeout', $3, true)${supportSettings(support)}
+              ${isPool(tenant) ? '' : TELLS_OF_ITSELF}`,
+      [token, String(timeoutMs), String(lockTimeoutMs)],
     ),
   ]);
 }
@@ -345,51 +381,6 @@ function driverError(error: unknown): unknown {
   return (error as { driverError?: unknown } | null | undefined)?.driverError ?? error;
 }
 
-async function connect(open: () => Promise<pg.PoolClient>): Promise<pg.PoolClient> {
-  try {
-    return await open();
-  } catch (error) {
-    const { message } = asTenonError(error);
-    throw new TenonError('SERVICE_UNAVAILABLE', `no connection to the database: ${message}`, { cause: error });
-  }
-}
-
-function openPool(url: string, max: number, guard: object = {}): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max,
-    connectionTimeoutMillis: 5_000,
-    application_name: APPLICATION_NAME,
-    ...guard,
-    ...PIPELINE,
-  });
-  // An idle connection that dies is replaced at the next use; without a listener it would end the process.
-  pool.on('error', ignore);
-  pool.on('connect', (client) => client.on('error', ignore));
-  return pool;
-}
-
-/** Statements that do not wait for each other share a round trip. */
-const PIPELINE = { pipeline: true };
-
-async function openSource(cell: CellSettings, entities: readonly Function[], max: number): Promise<DataSource> {
-  const source = new DataSource({
-    type: 'postgres',
-    url: cell.database,
-    entities: [...entities],
-    synchronize: false,
-    migrationsRun: false,
-    installExtensions: false,
-    uuidExtension: 'pgcrypto',
-    applicationName: APPLICATION_NAME,
-    connectTimeoutMS: 5_000,
-    poolErrorHandler: ignore,
-    extra: { max, ...onlyTo(stampOf(cell, 'cell')), ...PIPELINE },
-  });
-  return source.initialize();
-}
-
-/** A lost connection also fails the statement that runs or comes next; its event alone would end the process. */
 function ignore(): void {}
 
 function missingCell(cell: string): never {

@@ -11,6 +11,7 @@ import type { Command } from './command.ts';
 import type { CellTurn, JobKind } from './jobs/job-kind.ts';
 import { guardFields, permissionsOf, type Permissions } from './permission.ts';
 import type { PersonalDataHandler } from './personal-data.ts';
+import { maskPersonalFields } from './personal-mask.ts';
 import type { Platform, RequestContext } from './request-context.ts';
 import type { Route } from './route.ts';
 import type { Scope } from '#schema/scopes.ts';
@@ -63,7 +64,7 @@ const DIRECTIVES = readFileSync(new URL('../../schema/graphql/directives.graphql
 /**
  * Builds a subgraph from its definition; a class that type-graphql or federation refuses throws at once. What carries
  * `@permission` is shown to whoever holds its right alone: a field when it is asked for, a type when another subgraph
- * leads to it by an id.
+ * leads to it by an id. What carries `@personalData` is masked for an operator whom the tenant let in without it.
  */
 export function defineSubgraph(definition: SubgraphDefinition): Subgraph {
   const classes = buildSchemaSync({
@@ -79,6 +80,7 @@ export function defineSubgraph(definition: SubgraphDefinition): Subgraph {
   const resolvers = withReferences(createResolversMap(classes), references);
   const schema = buildSubgraphSchema([{ typeDefs, resolvers } as SubgraphModule]);
   guardFields(schema, permissions);
+  maskPersonalFields(schema, typeDefs);
   return { ...definition, references, sdl, schema };
 }
 

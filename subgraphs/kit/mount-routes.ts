@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { asTenonError, type TenonError } from '#schema/errors.ts';
+import { asTenonError, fail, type TenonError } from '#schema/errors.ts';
 import { authorize } from './authorize.ts';
 import type { RequestOrigin } from './credential.ts';
 import { logError } from './log.ts';
@@ -55,6 +55,7 @@ export function sendError(
   if (error.status >= 500) logError(error, about.requestId);
   reply.status(error.status).header('x-request-id', about.requestId);
   if (error.code === 'UNAUTHENTICATED') reply.header('www-authenticate', 'Bearer');
+  if (error.retryAfterSeconds !== undefined) reply.header('retry-after', String(error.retryAfterSeconds));
   return about.style === 'scim' ? sendScimError(reply, error) : sendProblem(reply, error, about.requestId);
 }
 
@@ -67,6 +68,9 @@ async function enter(
   if (route.scope === null) return (route satisfies PublicRoute).handle(entrance.platform, request, entrance.origin);
   const ctx = await entrance.contextOf(req, entrance.origin);
   authorize(ctx, route.scope);
+  if (ctx.tenant.support !== undefined) {
+    fail('FORBIDDEN', 'a support session at a REST door', { hint: 'Support access is for the graph alone.' });
+  }
   return (route satisfies TenantRoute).handle(ctx, request);
 }
 

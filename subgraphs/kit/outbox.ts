@@ -4,6 +4,7 @@ import { eventText, requireEvent, type AuditEvent } from '#schema/audit-event.ts
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { inTenant, type TenantScope, type TenantTransaction } from './database.ts';
 import { sealPersonal } from './personal-values.ts';
+import { asApplication, supportIn } from './support-role.ts';
 import type { RequestContext } from './request-context.ts';
 
 /** What a service says of the thing it did; who, where and when come from the request. */
@@ -17,7 +18,7 @@ export interface AuditNote {
 }
 
 /** Who does something, when, and with which keys what is personal about it is sealed. */
-export type AuditContext = Pick<RequestContext, 'tenant' | 'clock' | 'databases'>;
+export type AuditContext = Pick<RequestContext, 'tenant' | 'clock' | 'databases' | 'asPlatform'>;
 
 /**
  * Writes an audit event into the transaction it speaks of: both are committed or neither is. What is personal in it is
@@ -31,18 +32,20 @@ export async function appendAudit(
 ): Promise<AuditEvent> {
   const plain = auditEvent(ctx, note);
   const { version, personal } = checkAction(note.action, plain);
-  const { event, tokens } = await sealPersonal(tx, ctx.databases.personalKeys, { event: plain, personal });
-  const values = [
-    uuidOf('tnt', ctx.tenant.tenant),
-    uuidOf('aud', event.id),
-    note.outcome ?? 'success',
-    version,
-    eventText(event),
-    tokens,
-  ];
-  if (tx.later === undefined) await tx.query(INSERT, values);
-  else tx.later(INSERT, values);
-  return event;
+  return asApplication(tx, supportIn(ctx), async () => {
+    const { event, tokens } = await sealPersonal(tx, ctx.databases.personalKeys, { event: plain, personal });
+    const values = [
+      uuidOf('tnt', ctx.tenant.tenant),
+      uuidOf('aud', event.id),
+      note.outcome ?? 'success',
+      version,
+      eventText(event),
+      tokens,
+    ];
+    if (tx.later === undefined) await tx.query(INSERT, values);
+    else tx.later(INSERT, values);
+    return event;
+  });
 }
 
 /** The tenant is named, for the database checks her against the context either way, and working her out costs more. */
@@ -50,7 +53,8 @@ const INSERT = 'select tenon.append_event($1, $2, $3, $4, $5, $6)';
 
 /** Writes an event that speaks of no change, such as a refusal, in a transaction of its own. */
 export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNote): Promise<AuditEvent> {
-  return inTenant(ctx, (tx) => appendAudit(tx, ctx, note));
+  const own = { ...ctx, asPlatform: true };
+  return inTenant(own, (tx) => appendAudit(tx, own, note));
 }
 
 function auditEvent(ctx: AuditContext, note: AuditNote): AuditEvent {

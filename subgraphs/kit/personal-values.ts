@@ -81,12 +81,15 @@ export async function openEvents(
   mayOpen: (kid: string) => boolean = () => true,
 ): Promise<OpenedEvent[]> {
   const kids = new Set(events.flatMap((event) => sealedFields(event).map(({ sealed }) => sealed.$enc.k)));
-  const asked = [...kids].filter(mayOpen);
+  // An operator sees what is personal where the tenant said so, and never the keys to it.
+  const asked = scope.tenant.support?.personal === false ? [] : [...kids].filter(mayOpen);
   const { tenant } = scope.tenant;
   const secrets =
     asked.length === 0
       ? new Map<string, Buffer>()
-      : await inTenantOnce(scope, (tx) => scope.databases.personalKeys.opening(tx, tenant, asked));
+      : await inTenantOnce({ ...scope, asPlatform: true }, (tx) =>
+          scope.databases.personalKeys.opening(tx, tenant, asked),
+        );
   return events.map((event) =>
     openEvent(event, ({ path, sealed }) => {
       const secret = secrets.get(sealed.$enc.k);

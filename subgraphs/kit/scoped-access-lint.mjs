@@ -5,7 +5,7 @@
 
 /** Places that open connections of their own. */
 export const OPENERS = {
-  'subgraphs/kit/database.ts': 'the pools behind inTenant, inTenantOnce and inTenantAudit',
+  'subgraphs/kit/database-pools.ts': 'the pools behind inTenant, inTenantOnce and inTenantAudit',
   'subgraphs/kit/database-setup.ts': 'roles, rights and keys, as owner or superuser; no tenant yet',
   'subgraphs/kit/migrations.ts': 'the schema, as its owner, whom row security binds',
   'subgraphs/kit/change-listener.ts': 'listens, reads no table of tenants',

@@ -43,8 +43,13 @@ function publicError(error: GraphQLError, { tenant: { requestId }, signal }: Req
   return {
     message: known.publicMessage,
     ...(error.path === undefined ? {} : { path: error.path }),
-    extensions: { code: known.code, requestId },
+    extensions: { code: known.code, requestId, ...retryExtension(known) },
   };
+}
+
+/** Says when to try again, in seconds, where that is known. */
+function retryExtension({ retryAfterSeconds }: TenonError): object {
+  return retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
 }
 
 /** Returns the error of the table behind a GraphQL error; a bad argument keeps its field's name, all else its secret. */

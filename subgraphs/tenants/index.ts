@@ -15,6 +15,7 @@ import { TenantResolver } from './resolver.ts';
 import { ServiceLevelResolver } from './service-level-resolver.ts';
 import { findTenants } from './service.ts';
 import { signUpRoutes } from './sign-up-routes.ts';
+import { SupportResolver } from './support-resolver.ts';
 
 /** Tenants: who the customers of the platform are, where they live, and which state their contract is in. */
 export const tenants = defineSubgraph({
@@ -27,6 +28,7 @@ export const tenants = defineSubgraph({
     JobResolver,
     LifeResolver,
     ResidencyResolver,
+    SupportResolver,
   ],
   entities: [Tenant, RegisteredOperation, Job],
   references: { Tenant: findTenants, Job: findJobs },

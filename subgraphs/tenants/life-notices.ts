@@ -58,6 +58,14 @@ const NOTICES: Readonly<Record<string, (name: string, date: string) => readonly 
     `${name} is deleted`,
     `${name} is deleted. For some days it can be recovered: answer whoever looks after you. Then everything is erased.`,
   ],
+  request_support: (name) => [
+    `Support asks to be let into ${name}`,
+    `An operator of the platform asks to be let into ${name}. Nobody gets in without your word: an administrator approves or denies it under support access (supportGrants, approveSupport, denySupport). Without an answer the request lapses after seven days.`,
+  ],
+  use_support: (name) => [
+    `Support has come into ${name}`,
+    `An operator whom an administrator let into ${name} has come in. The audit log shows all that she does, with the actor type support; an administrator can end the access at once (revokeSupport).`,
+  ],
   recover: (name) => [`${name} is recovered`, `${name} is recovered, and paused until what is open is settled.`],
 };
 

@@ -150,11 +150,12 @@ export async function loadLog(url: string, { tenant, events }: LogOrder, say: (l
     await client.query(
       'alter table app.log_entries add primary key (tenant_id, epoch, seq), add unique (tenant_id, event_id)',
     );
-    await client.query(`insert into app.log_heads (tenant_id, size, last_leaf, sealed_size) values ($1, $2, $3, $2)`, [
-      uuidOf('tnt', tenant),
-      events,
-      Buffer.alloc(32),
-    ]);
+    // As many roots on the right edge as a tree of that size has; whoever exports reads the head.
+    const frontier = Array.from(events.toString(2).replaceAll('0', ''), () => '0'.repeat(64));
+    await client.query(
+      `insert into app.log_heads (tenant_id, size, last_leaf, sealed_size, frontier) values ($1, $2, $3, $2, $4)`,
+      [uuidOf('tnt', tenant), events, Buffer.alloc(32), JSON.stringify(frontier)],
+    );
     await client.query('vacuum analyze app.log_entries');
   } finally {
     await client.end();

@@ -15,17 +15,28 @@ export const fairness: Benchmark = {
   run,
 };
 
-/** A running gateway and who floods it, and who must not feel it. */
-export interface FairnessTarget {
+/** A running gateway and who must not feel what another does there. */
+export interface WatchedTenant {
   readonly name: string;
   readonly url: string;
-  readonly floodToken: string;
   readonly quietToken: string;
-  /** JSON body of what the one and the other sends. */
-  readonly floodBody: string;
+  /** JSON body of what she sends. */
   readonly quietBody: string;
   /** CPU time of the server so far; absent where it cannot be asked. */
   readonly cpuMs?: () => Promise<number>;
+}
+
+/** The same with whoever floods it. */
+export interface FairnessTarget extends WatchedTenant {
+  readonly floodToken: string;
+  /** JSON body of what the flood sends. */
+  readonly floodBody: string;
+}
+
+/** What another tenant does meanwhile. */
+export interface Noise {
+  /** Ends it and says how much it was. */
+  readonly end: () => Promise<string>;
 }
 
 const LIMIT = 1.2;
@@ -53,11 +64,20 @@ async function run(options: BenchmarkOptions): Promise<Findings> {
   }
 }
 
+/** Measures what the quiet tenant waits, with and without the flood. */
+export async function measureFairness(target: FairnessTarget, options: BenchmarkOptions): Promise<Case> {
+  return measureBeside(target, () => startFlood(target), options);
+}
+
 /**
- * Measures what the quiet tenant waits, with and without the flood: the latencies of all rounds together, quiet and flooded
+ * Measures what the quiet tenant waits, with and without the noise: the latencies of all rounds together, quiet and flooded
  * in turns (A B B A) so that what the machine does meanwhile falls on both. A refused request of hers ends the run.
  */
-export async function measureFairness(target: FairnessTarget, { rounds, say }: BenchmarkOptions): Promise<Case> {
+export async function measureBeside(
+  target: WatchedTenant,
+  startNoise: () => Promise<Noise>,
+  { rounds, say }: BenchmarkOptions,
+): Promise<Case> {
   const quiet = { latencies: [] as number[], cpu: [] as number[], name: 'quiet' };
   const flooded = { latencies: [] as number[], cpu: [] as number[], name: 'flooded' };
   const load = openLoad(target.url, 4);
@@ -69,11 +89,10 @@ export async function measureFairness(target: FairnessTarget, { rounds, say }: B
   await watchQuiet(load, target);
   for (let round = 0; round < rounds; round++) {
     await watched(quiet);
-    const flood = await startFlood(target);
+    const noise = await startNoise();
     await watched(flooded);
     await watched(flooded);
-    const { answered, throttled } = await flood.end();
-    say(`${target.name}, round ${round + 1}: the flood was answered ${answered} times, throttled ${throttled}`);
+    say(`${target.name}, round ${round + 1}: ${await noise.end()}`);
     await pause(PAUSE_MS);
     await watched(quiet);
   }
@@ -101,7 +120,7 @@ function ratioOf([flooded, quiet]: readonly Measured[]): number {
 }
 
 /** Sends at fixed times, whether the answer before has come or not: what waits is not left out of the figure. */
-async function watchQuiet(load: Load, { quietToken, quietBody }: FairnessTarget): Promise<number[]> {
+async function watchQuiet(load: Load, { quietToken, quietBody }: WatchedTenant): Promise<number[]> {
   const headers = { authorization: `Bearer ${quietToken}` };
   const latencies: Promise<number>[] = [];
   const started = performance.now();
@@ -120,16 +139,16 @@ async function timed(send: () => Promise<{ status: number; text: string }>): Pro
   return performance.now() - started;
 }
 
-async function startFlood({ url, floodToken, floodBody }: FairnessTarget) {
+async function startFlood({ url, floodToken, floodBody }: FairnessTarget): Promise<Noise> {
   const child = fork(fileURLToPath(new URL('./fairness-flood.ts', import.meta.url)), { execArgv: ['--import', 'tsx'] });
   child.send({ url, token: floodToken, body: floodBody, connections: CONNECTIONS });
   await once(child, 'message');
   return {
-    end: async (): Promise<{ answered: number; throttled: number }> => {
+    end: async () => {
       const counts = once(child, 'message');
       child.send('end');
-      const [message] = (await counts) as [{ answered: number; throttled: number }];
-      return message;
+      const [{ answered, throttled }] = (await counts) as [{ answered: number; throttled: number }];
+      return `the flood was answered ${answered} times, throttled ${throttled}`;
     },
   };
 }

@@ -8,6 +8,7 @@ import { fairnessWhole } from './fairness-whole.ts';
 import { gateway } from './gateway.ts';
 import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
+import { neighbours } from './neighbours.ts';
 import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
 import { revocation } from './revocation.ts';
@@ -30,6 +31,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   auditSearch,
   verify,
   tenantCount,
+  neighbours,
 ];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]
@@ -37,7 +39,7 @@ const USAGE = `usage: npm run bench [-- name ...] [-- options]
 ${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(16)}${asks}`).join('\n')}
 
   --rounds <n>         rounds of every case, 3 to 100 (default: 7)
-  --events <n>         events of the log that audit-search loads (default: 1000000) or verify reads (200000)
+  --events <n>         events of the log that audit-search and neighbours load (default: 1000000) or verify reads (200000)
   --archive <folder>   keeps the logs that verify reads, so that a later run need not write them
   --keep <folder>      audit-search leaves its log in the folder, or searches the one that it finds there
   --profile <folder>   writes a CPU profile of every server; its figures are not to be quoted

@@ -59,6 +59,8 @@ describe('the measurements of a gateway', () => {
     metrics.subgraphCall('billing', 0.5, true);
     metrics.breaker('billing', 'ENTERPRISE', 'open');
     metrics.queueLength(() => 7);
+    const use = { size: 16, held: 5, bulk: 2, waiting: 3, refused: 4 };
+    metrics.connections(() => [{ cell: 'eu-1', store: 'audit', use }]);
     metrics.programCache(true);
     metrics.programCache(false);
     metrics.planned(0.002);
@@ -80,6 +82,11 @@ describe('the measurements of a gateway', () => {
         'tenon_subgraph_call_seconds_count{subgraph="billing",outcome="failed"}',
         'tenon_subgraph_breaker_state{subgraph="billing",tenant_class="ENTERPRISE"}',
         'tenon_queue_length',
+        'tenon_connections_size{cell="eu-1",store="audit"}',
+        'tenon_connections_held{cell="eu-1",store="audit"}',
+        'tenon_connections_bulk{cell="eu-1",store="audit"}',
+        'tenon_connections_waiting{cell="eu-1",store="audit"}',
+        'tenon_connections_refused_total{cell="eu-1",store="audit"}',
         'tenon_program_cache_total{result="hit"}',
         'tenon_program_cache_total{result="miss"}',
         'tenon_plan_seconds_count',
@@ -88,7 +95,7 @@ describe('the measurements of a gateway', () => {
         'tenon_slo_alert{tier="GROWTH",indicator="availability",severity="page",window="60m"}',
         'tenon_slo_alert{tier="GROWTH",indicator="latency",severity="page",window="60m"}',
       ].map((series) => valueOf(text, series)),
-    ).toEqual([1, 1, 2, 7, 1, 1, 1, 1, 500, 1, 0]);
+    ).toEqual([1, 1, 2, 7, 16, 5, 2, 3, 4, 1, 1, 1, 1, 500, 1, 0]);
   });
 
   it('have a bounded number of series after 10,000 tenants and as many of everything a caller or subgraph can name', async () => {

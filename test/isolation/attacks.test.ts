@@ -92,12 +92,14 @@ const at = (kind: Place['kind'], role: Place['role']) => ({
 describe.each([
   ['eu-1', 'cell', 'tenon_app'],
   ['eu-1', 'cell', 'tenon_worker'],
+  ['eu-1', 'cell', 'tenon_support'],
   ['eu-1 audit', 'audit', 'tenon_app'],
   ['eu-1 audit', 'audit', 'tenon_worker'],
+  ['eu-1 audit', 'audit', 'tenon_support'],
 ] as const)('in %s (%s), as %s', (store, kind, role) => {
   it.each(ATTACKS)('vector $vector: $sentence', async (attack) => {
-    const client = await connectAs(stores, role, store);
-    await client.query('begin');
+    const client = await connectAs(stores, role === 'tenon_support' ? 'tenon_app' : role, store);
+    await client.query(`begin; set local role ${role}`);
     const [result] = await runAttacks(client, { ...at(kind, role), attacks: [attack] });
     await client.query('rollback');
     await client.end();

@@ -26,7 +26,9 @@ export async function bareStore(stores: TestStores, store: 'eu-1' | 'eu-1 audit'
       await client.query(`alter table app.${name} drop constraint ${pg.escapeIdentifier(check.name)}`);
     }
   }
-  await client.query('grant select, insert, update, delete on all tables in schema app to tenon_app, tenon_worker');
+  await client.query(
+    'grant select, insert, update, delete on all tables in schema app to tenon_app, tenon_worker, tenon_support',
+  );
   return { client, tables };
 }
 

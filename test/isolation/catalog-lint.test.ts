@@ -244,6 +244,11 @@ const MUTATIONS: readonly Mutation[] = [
   { rule: 'roles', object: 'tenon_eraser', sql: 'alter role tenon_eraser login' },
   { rule: 'memberships', object: 'tenon_app', sql: 'grant tenon_owner to tenon_app' },
   { rule: 'memberships', object: 'tenon_worker', sql: 'grant tenon_eraser to tenon_worker' },
+  { rule: 'memberships', object: 'tenon_worker', sql: 'grant tenon_support to tenon_worker' },
+  { rule: 'roles', object: 'tenon_support', sql: 'alter role tenon_support login' },
+  { rule: 'support-less', object: 'app.projects', sql: 'revoke insert on app.projects from tenon_app' },
+  { rule: 'support-secrets', object: 'app.credentials', sql: 'grant select on app.credentials to tenon_support' },
+  { rule: 'support-changes', object: 'app.users', sql: 'grant delete on app.users to tenon_support' },
   { rule: 'memberships', object: 'tenon_worker', sql: 'grant pg_read_all_data to tenon_worker' },
   { rule: 'possessions', object: 'tenon_app', sql: 'set local role tenon_app; select lo_create(0); reset role' },
   {

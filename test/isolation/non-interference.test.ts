@@ -108,22 +108,26 @@ function overheard(world: World): World {
 }
 
 describe('for any rows of any table, tenants with the very same keys', () => {
-  it.each(['eu-1', 'eu-1 audit'] as const)('do not see, change or delete a row of each other (%s)', async (store) => {
-    const { client, tables } = await bareStore(stores, store);
-    expect(tables.length).toBeGreaterThan(5);
-    await fc.assert(
-      fc.asyncProperty(anyWorld(tables).map(overheard), async (world: World) => {
-        await client.query('begin');
-        try {
-          // Triggers that wait for the commit, which never comes here, act with their statement.
-          await client.query('set constraints all immediate');
-          for (const tenant of [uuidOf('tnt', A), B]) await load(client, { tables, world, tenant });
-          await interfere(client, tables);
-        } finally {
-          await client.query('rollback');
-        }
-      }),
-      { numRuns: 12, endOnFailure: true },
-    );
-  });
+  it.each(['eu-1', 'eu-1 audit'] as const)(
+    'do not see, change or delete a row of each other (%s)',
+    async (store) => {
+      const { client, tables } = await bareStore(stores, store);
+      expect(tables.length).toBeGreaterThan(5);
+      await fc.assert(
+        fc.asyncProperty(anyWorld(tables).map(overheard), async (world: World) => {
+          await client.query('begin');
+          try {
+            // Triggers that wait for the commit, which never comes here, act with their statement.
+            await client.query('set constraints all immediate');
+            for (const tenant of [uuidOf('tnt', A), B]) await load(client, { tables, world, tenant });
+            await interfere(client, tables);
+          } finally {
+            await client.query('rollback');
+          }
+        }),
+        { numRuns: 12, endOnFailure: true },
+      );
+    },
+    120_000,
+  );
 });

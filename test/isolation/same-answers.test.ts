@@ -57,8 +57,10 @@ const storeOf = (store: string): BareStore => {
 describe.each([
   ['eu-1', 'tenon_app'],
   ['eu-1', 'tenon_worker'],
+  ['eu-1', 'tenon_support'],
   ['eu-1 audit', 'tenon_app'],
   ['eu-1 audit', 'tenon_worker'],
+  ['eu-1 audit', 'tenon_support'],
 ] as const)('in %s, %s under the context of a tenant', (store, role) => {
   it('gets the same answers, rows, counts and errors whether another tenant has rows or not', async () => {
     const { client, tables } = storeOf(store);

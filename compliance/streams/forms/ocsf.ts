@@ -20,6 +20,7 @@ const USER_TYPES: Readonly<Record<AuditActor['type'], Json>> = {
   user: { type_id: 1, type: 'User' },
   api_key: { type_id: 99, type: 'API key' },
   scim: { type_id: 99, type: 'SCIM token' },
+  support: { type_id: 2, type: 'Admin' },
   system: { type_id: 3, type: 'System' },
   anonymous: { type_id: 0, type: 'Unknown' },
 };

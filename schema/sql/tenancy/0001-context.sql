@@ -2,7 +2,7 @@
 
 create schema if not exists tenon;
 create schema app;
-grant usage on schema tenon, app to tenon_app, tenon_worker, tenon_eraser;
+grant usage on schema tenon, app to tenon_app, tenon_worker, tenon_eraser, tenon_support;
 -- Which migrations a database stands at is evidence of how it was changed.
 grant select on tenon.migrations to tenon_worker;
 
@@ -46,7 +46,7 @@ begin
 end
 $$;
 revoke all on function tenon.tenant_id() from public;
-grant execute on function tenon.tenant_id() to tenon_app, tenon_worker, tenon_eraser;
+grant execute on function tenon.tenant_id() to tenon_app, tenon_worker, tenon_eraser, tenon_support;
 
 -- Puts a tenant table under row security; every tenant table calls it right below its definition. The restrictive policy
 -- is the wall: another permissive policy added by mistake cannot open it. The permissive one lets rows through at all.
@@ -58,7 +58,8 @@ begin
   execute format('alter table %s enable row level security', target);
   execute format('alter table %s force row level security', target);
   execute format(
-    'create policy tenant_access on %s as permissive for all to tenon_app, tenon_worker, tenon_eraser using (true)', target);
+    'create policy tenant_access on %s as permissive for all to tenon_app, tenon_worker, tenon_eraser, tenon_support'
+    ' using (true)', target);
   execute format(
     'create policy tenant_isolation on %s as restrictive for all to public'
     ' using (tenant_id = (select tenon.tenant_id())) with check (tenant_id = (select tenon.tenant_id()))', target);
@@ -79,7 +80,7 @@ begin
   call tenon.protect(target);
   execute format('drop policy tenant_isolation on %s', target);
   execute format(
-    'create policy tenant_isolation on %s as restrictive for all to tenon_app, tenon_owner, tenon_eraser'
+    'create policy tenant_isolation on %s as restrictive for all to tenon_app, tenon_owner, tenon_eraser, tenon_support'
     ' using (tenant_id = (select tenon.tenant_id())) with check (tenant_id = (select tenon.tenant_id()))', target);
   execute format(
     'create policy worker_isolation on %s as restrictive for all to tenon_worker'

@@ -20,7 +20,7 @@ export type Attempt<T> = { readonly done: T } | { readonly refused: Refusal };
 
 /** Too many failures: THROTTLED, with the seconds of Retry-After. */
 export class LockedOutError extends TenonError {
-  readonly retryAfterSeconds: number;
+  override readonly retryAfterSeconds: number;
 
   constructor(retryAfterMs: number) {
     const seconds = Math.ceil(retryAfterMs / 1000);
