@@ -112,7 +112,7 @@ async function store(databases: Databases, { tenant, notes }: TenantNotes): Prom
     notes.map(({ isAnswered }) => isAnswered),
   ];
   try {
-    await inTenantOnce({ tenant, databases }, (tx) => tx.query(INSERT_SQL, values));
+    await inTenantOnce({ tenant, databases, asPlatform: true }, (tx) => tx.query(INSERT_SQL, values));
     return true;
   } catch (error) {
     const { code, message } = asTenonError(error);

@@ -14,6 +14,7 @@ export const ID_PREFIXES = [
   'prj',
   'doc',
   'shr',
+  'ofr',
   'evt',
   'pln',
   'inv',

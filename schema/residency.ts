@@ -46,7 +46,7 @@ function storesOf({ database, auditDatabase, archive }: CellSettings): Residency
       place: 'tenant_database',
       residency: 'stays',
       holds: classesOf('cell'),
-      why: 'Every row of the tenant, with the queue of her jobs; the database refuses a context that was signed for another cell.',
+      why: 'Every row of the tenant, in the pool or in a store of her own beside it, with the queue of her jobs; the database refuses a context that was signed for another cell.',
       at: hostOf(database),
     },
     {
@@ -175,6 +175,13 @@ const ALWAYS: readonly ResidencyEntry[] = [
     residency: 'named',
     holds: ['people', 'audit'],
     why: 'Streams of her log, security events and sign-ins go to the addresses that she has set up, and to no other.',
+    at: null,
+  },
+  {
+    place: 'offered_documents',
+    residency: 'named',
+    holds: ['content'],
+    why: 'A document that she has offered to another tenant, and who has accepted, is shown to that tenant wherever she is. It is read where its owner lives, each reading is in her log, and nothing of it is stored elsewhere.',
     at: null,
   },
   {

@@ -65,6 +65,8 @@ export const TABLE_CLASSES: Readonly<Record<StoreKind, Readonly<Record<string, D
     projects: 'content',
     documents: 'content',
     document_shares: 'content',
+    document_offers: 'content',
+    received_documents: 'content',
     usage_events: 'billing',
     subscriptions: 'billing',
     invoice_counters: 'billing',

@@ -38,11 +38,18 @@ function main(argument: string | undefined): number {
 function copyFolder(names: Names, folder: string): string[] {
   const target = folder.replace(/product$/, names.plural);
   mkdirSync(join(ROOT, target), { recursive: true });
-  return readdirSync(join(ROOT, folder)).map((file) => {
+  const files = readdirSync(join(ROOT, folder)).filter((file) => !file.startsWith('offer'));
+  return files.map((file) => {
     const path = join(target, renamed(file, names));
-    writeFileSync(join(ROOT, path), renamed(readFileSync(join(ROOT, folder, file), 'utf8'), names), { flag: 'wx' });
+    const text = withoutOffers(readFileSync(join(ROOT, folder, file), 'utf8'));
+    writeFileSync(join(ROOT, path), renamed(text, names), { flag: 'wx' });
     return path;
   });
+}
+
+/** What tenants of the example show to each other is a thing of its own, with tables that are not copied. */
+function withoutOffers(text: string): string {
+  return text.replace(/^import \{ OFFERS \}.*\n/m, '').replaceAll(/, \.\.\.OFFERS\.\w+/g, '');
 }
 
 function copyMigration(names: Names): string {

@@ -10,6 +10,7 @@ import { connectionActions } from './connections.ts';
 import type { PersonalSubject } from './field.ts';
 import { gatewayActions } from './gateway.ts';
 import { jobActions } from './jobs.ts';
+import { offerActions } from './offers.ts';
 import { productActions } from './product.ts';
 import { signInActions } from './sign-in.ts';
 import { supportActions } from './support.ts';
@@ -25,6 +26,7 @@ export const AUDIT_ACTION_PARTS: Readonly<Record<string, ActionRows>> = {
   Jobs: jobActions,
   Billing: billingActions,
   Product: productActions,
+  'Documents between tenants': offerActions,
   'Audit log': auditActions,
   Gateway: gatewayActions,
 };

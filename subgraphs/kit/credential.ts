@@ -196,24 +196,11 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
 export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { readonly now: Date }): TenantContext {
   if (guard !== null) guard.admit(origin);
   const { tenant, tier, region, cell, store = POOL, state, scopes, sessionId, epoch, client, support } = context;
+  const { requestId } = origin;
   const actor = actorAt(context.actor, origin);
   // Named one by one: a spread with more behind it gives every object a shape of its own, and whatever reads one of them
   // has to look for each property.
-  return {
-    tenant,
-    tier,
-    region,
-    cell,
-    store,
-    state,
-    actor,
-    scopes,
-    sessionId,
-    epoch,
-    client,
-    support,
-    requestId: origin.requestId,
-  };
+  return { tenant, tier, region, cell, store, state, actor, scopes, sessionId, epoch, client, support, requestId };
 }
 
 /** A use is written down at most once in this time. */

@@ -210,6 +210,7 @@ async function borrow(scope: TenantScope): Promise<Borrowed> {
     };
     return { runner, client, release };
   } catch (error) {
+    await runner.release();
     giveBack();
     throw error;
   }

@@ -20,12 +20,20 @@ export interface TenantPlace {
 
 /** How long a place is remembered: tenants move rarely, and the cell's own row decides on tier and state anyway. */
 const REMEMBERED_MS = 10_000;
+/** While the directory does not answer, what it said last is believed for so long: nobody is moved meanwhile. */
+const BELIEVED_MS = 3_600_000;
 /** More tenants than a gateway sees in that time; the oldest are forgotten first. */
 const MOST_REMEMBERED = 10_000;
 
+interface Remembered {
+  readonly place: TenantPlace;
+  readonly readMs: number;
+  readonly untilMs: number;
+}
+
 /** What a process remembers of the directory. */
 interface Memory {
-  readonly places: Map<string, { readonly place: TenantPlace; readonly untilMs: number }>;
+  readonly places: Map<string, Remembered>;
   /** Counts what was forgotten, so that a read that was under way then is not remembered. */
   forgotten: number;
 }
@@ -43,15 +51,27 @@ export function followPlaces(databases: Databases, feed: Pick<ChangeFeed, 'subsc
   });
 }
 
-/** Returns where a tenant lives, or null where there is none; remembered for seconds, unknown ones never. */
+/**
+ * Returns where a tenant lives, or null where there is none; remembered for seconds, unknown ones never. While the directory
+ * does not answer, whoever was seen in the last hour is where she was, so that cells go on without it; anybody else is
+ * SERVICE_UNAVAILABLE.
+ */
 export async function findTenant(databases: Databases, tenant: Id<'tnt'>): Promise<TenantPlace | null> {
   const memory = memoryOf(databases);
   const known = memory.places.get(tenant);
   if (known !== undefined && known.untilMs > Date.now()) return known.place;
   const { forgotten } = memory;
-  const place = await readPlace(databases, 'id = $1', uuidOf('tnt', tenant));
-  if (place !== null && memory.forgotten === forgotten) remember(memory, place);
-  return place;
+  try {
+    const place = await readPlace(databases, 'id = $1', uuidOf('tnt', tenant));
+    if (place !== null && memory.forgotten === forgotten) remember(memory, place, Date.now());
+    return place;
+  } catch (error) {
+    const last = memory.places.get(tenant);
+    if (last === undefined || Date.now() - last.readMs > BELIEVED_MS) throw error;
+    // For a moment again, so that not every request waits for what does not answer.
+    remember(memory, last.place, last.readMs);
+    return last.place;
+  }
 }
 
 /** Returns where the tenant of a slug lives, or null where there is none. */
@@ -94,9 +114,9 @@ function forget(memory: Memory, tenant: Id<'tnt'> | null): void {
   else memory.places.delete(tenant);
 }
 
-function remember({ places }: Memory, place: TenantPlace): void {
+function remember({ places }: Memory, place: TenantPlace, readMs: number): void {
   places.delete(place.id);
-  places.set(place.id, { place, untilMs: Date.now() + REMEMBERED_MS });
+  places.set(place.id, { place, readMs, untilMs: Date.now() + REMEMBERED_MS });
   const oldest = places.keys().next().value;
   if (places.size > MOST_REMEMBERED && oldest !== undefined) places.delete(oldest);
 }

@@ -16,7 +16,6 @@ export const OPENERS = {
   'subgraphs/identity/upkeep/cell-lock.ts': 'a lock of the whole database, no row',
   'subgraphs/identity/security-events/delivery-signal.ts': 'listens, reads no row',
   'compliance/worker-pools.ts': 'tenon_worker, whom row security lets into the listed tables alone',
-  'compliance/upkeep.ts': 'tenon_worker, as in worker-pools.ts',
   'compliance/evidence/evidence-client.ts': 'facts of the database as a whole: catalogs',
   'compliance/doctor.ts': 'catalogs and settings, no row of a tenant',
   'compliance/isolation/examination.ts': 'attacks as tenants that do not exist, rolled back',

@@ -1,5 +1,6 @@
 import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { Document, DocumentShare, Project } from './model.ts';
+import { OFFERS } from './offer-parts.ts';
 import { collectPersonalData, erasePersonalData } from './personal-data.ts';
 import { DocumentResolver, ProjectResolver } from './resolver.ts';
 import { findDocuments, findProjects } from './service.ts';
@@ -7,8 +8,8 @@ import { findDocuments, findProjects } from './service.ts';
 /** The example product: projects and documents; also the template of `npm run new`. */
 export const product = defineSubgraph({
   name: 'product',
-  resolvers: [ProjectResolver, DocumentResolver],
-  entities: [Project, Document, DocumentShare],
+  resolvers: [ProjectResolver, DocumentResolver, ...OFFERS.resolvers],
+  entities: [Project, Document, DocumentShare, ...OFFERS.entities],
   references: { Project: findProjects, Document: findDocuments },
   personalData: { collect: collectPersonalData, erase: erasePersonalData },
 });

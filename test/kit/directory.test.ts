@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
 import { changeFeedOf, type ChangeFeed } from '#kit/change-feed.ts';
 import type { Databases } from '#kit/database.ts';
 import { findTenant, followPlaces } from '#kit/directory.ts';
@@ -98,4 +98,29 @@ it('a feed that was away forgets every place', async () => {
   for (const tell of told) tell();
   expect(await findTenant(own, id)).toMatchObject({ cell: 'us-1' });
   unfollowOwn();
+});
+
+it('while the directory is away, whoever was seen within an hour is where she was, and nobody else anywhere', async () => {
+  const [seen, unseen] = [await newPlace('seen'), await newPlace('unseen')];
+  let isAway = false;
+  const { directory } = databases;
+  const query = async (text: string, values: unknown[]) => {
+    if (isAway) throw new Error('away');
+    return directory.query(text, values);
+  };
+  const own = { ...databases, directory: Object.assign(Object.create(directory), { query }) as typeof directory };
+  onTestFinished(() => void vi.useRealTimers());
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const later = (minutes: number) => vi.setSystemTime(Date.now() + minutes * 60_000);
+  expect(await findTenant(own, seen)).toMatchObject({ cell: 'eu-1' });
+  isAway = true;
+  for (let turn = 0; turn < 3; turn++) {
+    later(15);
+    expect(await findTenant(own, seen)).toMatchObject({ cell: 'eu-1' });
+  }
+  await expect(findTenant(own, unseen)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+  later(20);
+  await expect(findTenant(own, seen)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+  isAway = false;
+  expect(await findTenant(own, seen)).toMatchObject({ cell: 'eu-1' });
 });

@@ -1,0 +1,8 @@
+import { DocumentOffer, ReceivedDocument } from './offer-model.ts';
+import { OfferResolver } from './offer-resolver.ts';
+
+/** What one tenant shows to another, which a product made from this one begins without. */
+export const OFFERS = {
+  resolvers: [OfferResolver],
+  entities: [DocumentOffer, ReceivedDocument],
+} as const;
