@@ -1,8 +1,7 @@
 import { chownSync, existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import pg from 'pg';
 import { UsageError, type Command, type CommandSurroundings } from '#kit/command.ts';
-import { installContextKeys } from '#kit/database-setup.ts';
+import { installContextKeys, withStore } from '#kit/database-setup.ts';
 import { storeSettings, type StoreDatabase } from '#kit/embedded-stores.ts';
 import { allDatabasesOf } from '#kit/store-setup.ts';
 import {
@@ -19,6 +18,7 @@ import { errnoOf } from '#kit/postgres-binaries.ts';
 import { readConfig, type Config } from '#schema/config.ts';
 import { fail } from '#schema/errors.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
+import { POOL } from '#schema/tenant-store.ts';
 import { rotateData } from './data-key-rotation.ts';
 import { replaceFile, requireFile } from './key-file.ts';
 
@@ -146,14 +146,13 @@ function readKeyFile(file: string): { readonly keys: readonly unknown[] } {
   return JSON.parse(text) as { keys: unknown[] };
 }
 
-async function install({ name, url, kind, cell }: StoreDatabase, keys: ContextKeys): Promise<void> {
+async function install({ name, url, kind, cell, store = POOL }: StoreDatabase, keys: ContextKeys): Promise<void> {
   if (kind === 'directory' || cell === null) return;
-  const client = new pg.Client({ connectionString: url });
-  client.on('error', () => undefined);
   try {
-    await client.connect();
-    await requireStamp(client, stampOf(cell, kind));
-    await installContextKeys(client, keys, cell.name);
+    await withStore(url, store, async (client) => {
+      await requireStamp(client, stampOf(cell, kind));
+      await installContextKeys(client, keys, cell.name);
+    });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     fail(
@@ -161,8 +160,6 @@ async function install({ name, url, kind, cell }: StoreDatabase, keys: ContextKe
       `the keys could not be installed in the database ${name}: ${reason}; the key file is as it was`,
       { cause },
     );
-  } finally {
-    await client.end();
   }
 }
 

@@ -1,13 +1,15 @@
 import pg from 'pg';
 import { UsageError, type Command } from '#kit/command.ts';
+import type { Statements } from '#kit/cell-stores.ts';
 import { storeSettings } from '#kit/embedded-stores.ts';
 import { inAllStores } from '#kit/store-reads.ts';
+import { queryStore } from '#kit/store-scope.ts';
 import { listStores } from '#kit/store-setup.ts';
 import { onlyTo, stampOf, type StoreStamp } from '#kit/store-stamp.ts';
 import { readConfig } from '#schema/config.ts';
 import { uuidOrNull } from '#schema/ids.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
-import { storeUrl } from '#schema/tenant-store.ts';
+import { POOL, storeUrl } from '#schema/tenant-store.ts';
 import { alone } from './alone.ts';
 import { acknowledge, reconcile } from './platform/reconcile-turn.ts';
 import { readReconciliation, type CellReconciliation } from './platform/reconcile-report.ts';
@@ -52,7 +54,7 @@ export const reconcileCommand: Command = {
         const tenants = inAllStores(pool, stores);
         reports.push(await readReconciliation({ tenants, audit, cell: name }, choice));
       } finally {
-        await Promise.all([pool, audit, ...others.map(({ statements }) => statements)].map((each) => each.end()));
+        await Promise.all([pool, audit, ...others].map((each) => each.end()));
       }
     }
     if (explained !== null && acknowledged === 0)
@@ -113,21 +115,22 @@ async function openStores(directoryUrl: string, cell: CellSettings) {
   const inhabited = (await listStores({ directoryUrl })).filter(
     (row) => row.cell === cell.name && row.tenantId !== null,
   );
-  return inhabited.map(({ name, tenantId }) => ({
-    name,
-    tenantId: tenantId ?? '',
-    stamp: null,
-    statements: openPool({ ...cell, database: storeUrl(cell.database, name) }, 'cell'),
-  }));
+  return inhabited.map(({ name, tenantId }) => {
+    const opened = openPool({ ...cell, database: storeUrl(cell.database, name) }, 'cell', name);
+    const query = (text: string, values?: unknown[]) => queryStore(opened, name, { text, values });
+    // Of the ways to call it, these statements use the one with a text and values.
+    const statements = { query: query as Statements['query'] };
+    return { name, tenantId: tenantId ?? '', stamp: null, statements, end: () => opened.end() };
+  });
 }
 
-function openPool(cell: CellSettings, kind: StoreStamp['kind']): pg.Pool {
+function openPool(cell: CellSettings, kind: StoreStamp['kind'], store = POOL): pg.Pool {
   const pool = new pg.Pool({
     connectionString: kind === 'cell' ? cell.database : cell.auditDatabase,
     max: 3,
     connectionTimeoutMillis: 5_000,
     application_name: 'tenon-cli',
-    ...onlyTo(stampOf(cell, kind)),
+    ...onlyTo(stampOf(cell, kind), store),
   });
   pool.on('error', () => undefined);
   return pool;

@@ -1,7 +1,7 @@
 import { UsageError, type Command, type CommandSurroundings } from '#kit/command.ts';
 import { adminAddress, storeSettings } from '#kit/embedded-stores.ts';
 import { readContextKeys } from '#kit/key-files.ts';
-import { listStores, planStores, type StoreMaker, type StoreRow } from '#kit/store-setup.ts';
+import { listStores, planStores, SCHEMAS_PER_DATABASE, type StoreMaker, type StoreRow } from '#kit/store-setup.ts';
 import { migrateStores, storeName, type WaveReport } from '#kit/store-waves.ts';
 import { readConfig, type Config } from '#schema/config.ts';
 import { PLACEMENTS } from '#schema/tenant-store.ts';
@@ -17,13 +17,16 @@ const add: Command = {
   about: 'Makes stores for tenants to come, so that each can be given one at once; ADMIN_DATABASE_URL makes databases.',
   options: {
     cell: { about: 'The cell they belong to', required: true },
-    placement: { about: 'silo: a database for one tenant', required: true },
+    placement: {
+      about: `silo: a database each; bridge: a schema each, ${SCHEMAS_PER_DATABASE} to a database`,
+      required: true,
+    },
     count: { about: `How many, up to ${MOST_COUNT}; by default 1` },
   },
   run: async (surroundings, { options }) => {
     const maker = makerOf(readConfig());
     const placement = PLACEMENTS.find((known) => known === options['placement']);
-    if (placement !== 'silo') throw new UsageError('--placement takes silo');
+    if (placement === undefined || placement === 'pool') throw new UsageError('--placement takes silo or bridge');
     const count = wholeNumber('count', options['count'], 1);
     const planned = await planStores(maker, { cell: options['cell'] ?? '', placement, count });
     const report = await runWaves({ maker, rows: planned, options, surroundings });

@@ -11,6 +11,7 @@ import {
 } from '#kit/data-keys.ts';
 import { storeSettings, type StoreSettings } from '#kit/embedded-stores.ts';
 import { dataKeyFileOf, readContextKeys } from '#kit/key-files.ts';
+import { scopeClient } from '#kit/store-scope.ts';
 import type { Config } from '#schema/config.ts';
 import { idOf } from '#schema/ids.ts';
 import { databaseToken, type ContextKeys } from '#schema/tenant-context.ts';
@@ -120,13 +121,14 @@ async function inAllTenants<T>(
     });
     for (const { store, ids } of places) {
       const tenants = ids.map((id) => idOf('tnt', id));
-      done.push(...(await inTenantsOf(storeUrl(database, store), { tenants, cell: name, contextKeys }, work)));
+      done.push(...(await inTenantsOf(storeUrl(database, store), { store, tenants, cell: name, contextKeys }, work)));
     }
   }
   return done;
 }
 
 interface HeldTenants {
+  readonly store: string;
   readonly tenants: readonly `tnt_${string}`[];
   readonly cell: string;
   readonly contextKeys: ContextKeys;
@@ -134,11 +136,12 @@ interface HeldTenants {
 
 async function inTenantsOf<T>(
   database: string,
-  { tenants, cell, contextKeys }: HeldTenants,
+  { store, tenants, cell, contextKeys }: HeldTenants,
   work: (client: pg.Client, tenant: `tnt_${string}`) => Promise<T>,
 ): Promise<T[]> {
   const done: T[] = [];
   await withClient(database, async (client) => {
+    await scopeClient(client, store);
     for (const tenant of tenants) {
       await client.query('begin');
       try {

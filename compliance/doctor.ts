@@ -3,6 +3,7 @@ import { DATABASE_KINDS, sqlPath, type DatabaseRole } from '#kit/database-setup.
 import { lintCatalog, type CatalogFault } from '#kit/catalog-lint.ts';
 import { sqlState } from '#kit/database.ts';
 import { storeSettings, type SettingsFor, type StoreDatabase } from '#kit/embedded-stores.ts';
+import { scopeClient } from '#kit/store-scope.ts';
 import { reachableDatabasesOf } from '#kit/store-setup.ts';
 import { migrationStatus } from '#kit/migrations.ts';
 import { assessVersion } from '#kit/postgres-version.ts';
@@ -11,6 +12,7 @@ import type { Config } from '#schema/config.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { databaseToken, type ContextKeys } from '#schema/tenant-context.ts';
+import { POOL } from '#schema/tenant-store.ts';
 import { selfTestArchive } from './archive-self-test.ts';
 import { openCellArchive } from './archive/cell-archive.ts';
 import { archiveCredentials } from './archive/open.ts';
@@ -68,7 +70,10 @@ export async function* examineStores(patient: Patient): AsyncGenerator<Examinati
     ({ kind }) => kind !== 'directory',
   )) {
     yield await examined('context keys', database.name, () =>
-      withClient(database.url, (client) => contextKeysOf(client, database, patient)),
+      withClient(database.url, async (client) => {
+        await scopeClient(client, database.store ?? POOL);
+        return contextKeysOf(client, database, patient);
+      }),
     );
   }
   for (const cell of cellsFor(settingsFor, 'tenon_worker')) yield* examineCell(patient, cell);
@@ -92,6 +97,7 @@ async function* examineDatabase(
   try {
     const reached = await look('connection', async () => {
       await client.connect();
+      await scopeClient(client, database.store ?? POOL);
       const { rows } = await client.query<{ role: string }>('select current_user as role');
       return { status: 'ok', sentence: `reached as ${rows[0]?.role}` };
     });

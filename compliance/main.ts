@@ -39,6 +39,7 @@ await runProcess(async () => {
     cells: config.cells ?? [],
     keys: readContextKeys(config),
     dataKeys: readDataKeys(config),
+    storeBudget: config.storeBudget,
     entities: subgraphs.flatMap(({ entities }) => entities),
     poolSize: 8,
     longStatements: true,

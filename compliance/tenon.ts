@@ -107,6 +107,7 @@ async function openPlatform(): Promise<Platform> {
     ...stores,
     keys: readContextKeys(config),
     dataKeys: readDataKeys(config),
+    storeBudget: config.storeBudget,
     entities: subgraphs.flatMap(({ entities }) => entities),
     poolSize: 4,
     longStatements: true,

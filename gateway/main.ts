@@ -72,6 +72,7 @@ async function openGateway(config: Config, keys: ContextKeys, stores: ReturnType
     ...stores,
     keys,
     dataKeys: readDataKeys(config),
+    storeBudget: config.storeBudget,
     entities: subgraphs.flatMap(({ entities }) => entities),
   });
   try {

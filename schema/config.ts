@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { LIMITS, parseLimits } from './limits.ts';
+import { STORE_SETTINGS } from './store-settings.ts';
 import {
   archiveUrl,
   cells,
@@ -13,7 +14,6 @@ import {
   redisUrl,
   subgraphs,
   text,
-  tierPlacements,
   url,
   wholeNumber,
   withoutPassword,
@@ -89,21 +89,7 @@ export const SETTINGS = {
     fallback: null,
     about: 'The cells this process serves.',
   },
-  adminDatabaseUrl: {
-    env: 'ADMIN_DATABASE_URL',
-    read: postgresUrl,
-    takes: 'a postgres:// URL',
-    fallback: null,
-    about: 'A role that may make databases, for `tenon store add`; without it they have to be there.',
-    secret: true,
-  },
-  tierPlacements: {
-    env: 'TENON_TIER_PLACEMENTS',
-    read: tierPlacements,
-    takes: 'tiers with pool, bridge or silo, such as ENTERPRISE_PLUS=silo',
-    fallback: null,
-    about: 'Where new tenants of a tier lie whom nobody chose a placement for; the pool, where it says nothing.',
-  },
+  ...STORE_SETTINGS,
   redisUrl: {
     env: 'REDIS_URL',
     read: redisUrl,

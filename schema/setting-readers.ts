@@ -164,6 +164,26 @@ export function tierPlacements(value: string): Partial<Record<Tier, Placement>> 
   return Object.fromEntries(pairs) as Partial<Record<Tier, Placement>>;
 }
 
+/** How many connections a process may have to the stores beside the pools. */
+export interface StoreBudget {
+  /** To the database of one tenant. */
+  readonly perSilo: number;
+  /** To a database that many tenants have schemas in. */
+  readonly perBridge: number;
+  /** To all of a cell together; at least one database fits in. */
+  readonly perCell: number;
+  /** How long to wait for room while all are in use; 5 seconds by default. */
+  readonly waitMs?: number;
+}
+
+/** A budget of connections: `silo=3,bridge=8,cell=64`. */
+export function storeBudget(value: string): StoreBudget {
+  const [, perSilo, perBridge, perCell] = (/^silo=(\d{1,4}),bridge=(\d{1,4}),cell=(\d{1,4})$/.exec(value) ?? []).map(Number);
+  if (perSilo === undefined || perBridge === undefined || perCell === undefined) return refuse();
+  // What works in a store while a transaction is open there needs a second connection.
+  return perSilo < 2 || perBridge < 2 || perCell < Math.max(perSilo, perBridge) ? refuse() : { perSilo, perBridge, perCell };
+}
+
 /** Verifier key and address of each witness; no two may be the same. */
 export function witnesses(value: string): readonly WitnessSettings[] {
   const list = value.split(',').map((part) => {

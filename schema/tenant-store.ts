@@ -48,3 +48,35 @@ function databaseSuffix(store: string): string {
   const [, , bridge] = STORE.exec(store) ?? [];
   return bridge === undefined ? store : `bridge_${bridge}`;
 }
+
+/** Returns the number that a bridge's schemas end with (`app_31`, `tenon_31`), or null for a store with a database of its own. */
+export function schemaNumber(store: string): string | null {
+  return STORE.exec(store)?.[3] ?? null;
+}
+
+/** Returns where unqualified names are looked for in a store. */
+export function searchPathOf(store: string): string {
+  const number = schemaNumber(store);
+  return number === null ? 'app, pg_catalog' : `app_${number}, pg_catalog`;
+}
+
+/** Names of settings stand where names of tables do, and stay. */
+const QUALIFIED = /(?<!(?:current_setting|set_config)\(')(?<![\w$.])(app|tenon|graphile_worker)(?=\.["%a-z_])/g;
+const SCHEMA = /(?<=\bschema (?:if not exists )?(?:tenon, )?)(app|tenon|graphile_worker)\b(?![.\w])/g;
+/** Where the catalog is asked for a schema by its name. */
+const NAMED = /(?<=\b(?:nspname|schemaname) (?:= |in \()(?:'app', )?)'(app|tenon)'/g;
+const CHANNEL = /\btenon(?:_changes|_deliveries| changes(?='))/g;
+
+/**
+ * Returns a statement as a store takes it: in a bridge every schema has the store's number behind its name, and so has what
+ * is announced. For every other store it is the same statement.
+ */
+export function inStore(text: string, store: string): string {
+  const number = schemaNumber(store);
+  if (number === null) return text;
+  return text
+    .replace(QUALIFIED, `$1_${number}`)
+    .replace(SCHEMA, `$1_${number}`)
+    .replace(NAMED, `'$1_${number}'`)
+    .replace(CHANNEL, `$&_${number}`);
+}

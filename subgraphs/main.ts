@@ -19,6 +19,7 @@ await runProcess(async () => {
     cells: config.cells ?? [],
     keys: readContextKeys(config),
     dataKeys: readDataKeys(config),
+    storeBudget: config.storeBudget,
     entities: subgraph.entities,
   });
   const publicUrl = config.publicUrl ?? `http://${config.host}:${config.port}`;

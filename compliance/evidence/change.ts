@@ -105,12 +105,12 @@ function controlsOf(
 /** Returns where the databases stand, or null where the role may not read it. */
 async function readSeries({ cell }: CollectionScope): Promise<Series[] | null> {
   const found: Series[] = [];
-  for (const [database, url] of [
-    ['cell', cell.database],
-    ['audit', cell.auditDatabase],
+  for (const [database, at] of [
+    ['cell', { url: cell.database, store: cell.store }],
+    ['audit', { url: cell.auditDatabase }],
   ] as const) {
     for (const series of DATABASE_KINDS[database]) {
-      const status = await readStatus(url, series);
+      const status = await readStatus(at, series);
       if (status === null) return null;
       found.push({ database, series, applied: status.applied, pending: status.pending, fault: status.fault });
     }
@@ -118,9 +118,12 @@ async function readSeries({ cell }: CollectionScope): Promise<Series[] | null> {
   return found;
 }
 
-async function readStatus(url: string, series: string): Promise<Pick<Series, 'applied' | 'pending' | 'fault'> | null> {
+async function readStatus(
+  at: { readonly url: string; readonly store?: string | undefined },
+  series: string,
+): Promise<Pick<Series, 'applied' | 'pending' | 'fault'> | null> {
   try {
-    return await withEvidenceClient(url, (client) => migrationStatus({ client, folder: sqlPath(series) }));
+    return await withEvidenceClient(at, (client) => migrationStatus({ client, folder: sqlPath(series) }));
   } catch (error) {
     if (error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE) return null;
     throw error;

@@ -49,7 +49,8 @@ export interface ControlException {
 /** What every collector works with; all reads are those of one tenant. */
 export interface CollectionScope {
   readonly ctx: RequestContext;
-  readonly cell: CellSettings;
+  /** With the database and the store that hold the tenant's rows. */
+  readonly cell: CellSettings & { readonly store?: string | undefined };
   /** The end is outside. */
   readonly window: { readonly from: Date; readonly to: Date };
   /** The end of the window, or of the sealed log where that is earlier: what state means, whenever the pack is built. */

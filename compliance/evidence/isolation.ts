@@ -30,8 +30,8 @@ const ROLES = 'database-roles';
 
 async function collect(scope: CollectionScope): Promise<Collection> {
   const catalogs = [
-    judge('cell', await readSnapshot(scope.cell.database)),
-    judge('audit', await readSnapshot(scope.cell.auditDatabase)),
+    judge('cell', await readSnapshot({ url: scope.cell.database, store: scope.cell.store })),
+    judge('audit', await readSnapshot({ url: scope.cell.auditDatabase })),
   ];
   const tables = catalogs.flatMap(tableRows);
   const roles = catalogs.flatMap(roleRows);
@@ -87,8 +87,8 @@ function controlsOf(catalogs: readonly JudgedCatalog[], exceptions: readonly Con
   }));
 }
 
-function readSnapshot(url: string): Promise<CatalogSnapshot> {
-  return withEvidenceClient(url, snapshotCatalog);
+function readSnapshot(at: { readonly url: string; readonly store?: string | undefined }): Promise<CatalogSnapshot> {
+  return withEvidenceClient(at, snapshotCatalog);
 }
 
 function judge(database: JudgedCatalog['database'], catalog: CatalogSnapshot): JudgedCatalog {

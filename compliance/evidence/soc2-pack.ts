@@ -100,7 +100,7 @@ async function collectionScope(
   return {
     ctx,
     // What is shown of the database is shown of the one that holds her rows.
-    cell: { ...cell, database: storeUrl(cell.database, ctx.tenant.store ?? POOL) },
+    cell: { ...cell, database: storeUrl(cell.database, ctx.tenant.store ?? POOL), store: ctx.tenant.store },
     window: request.window,
     asOf: head === null || head.lastAt > request.window.to ? request.window.to : head.lastAt,
     archive: builder.archiveOf(ctx.tenant.cell),

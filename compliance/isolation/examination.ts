@@ -2,9 +2,11 @@ import pg from 'pg';
 import { CATALOG_RULES, lintSnapshot } from '#kit/catalog-lint.ts';
 import { catalogFingerprint, snapshotCatalog } from '#kit/catalog-snapshot.ts';
 import type { SettingsFor, StoreDatabase } from '#kit/embedded-stores.ts';
+import { scopeClient } from '#kit/store-scope.ts';
 import { reachableDatabasesOf } from '#kit/store-setup.ts';
 import { assessVersion } from '#kit/postgres-version.ts';
 import type { ContextKeys } from '#schema/tenant-context.ts';
+import { POOL } from '#schema/tenant-store.ts';
 import { runAttacks, type Place } from './ground.ts';
 
 /** What was asked of a store. */
@@ -46,16 +48,15 @@ const ROLES = ['tenon_app', 'tenon_worker'] as const;
 export async function* examineIsolation({ settingsFor, keys, clock }: IsolationOrder): AsyncGenerator<ExaminedStore> {
   for (const database of await reachableDatabasesOf(settingsFor('tenon_app'))) {
     try {
-      const examined = await withClient(database.url, examineCatalog(database));
+      const examined = await withStore(database, examineCatalog(database));
       const checks = [...examined.checks];
       if (database.kind !== 'directory' && database.cell !== null) {
         const { name, kind, cell } = database;
         const all = await Promise.all(ROLES.map((role) => reachableDatabasesOf(settingsFor(role))));
         for (const url of new Set(all.map((databases) => databases.find((one) => one.name === name)?.url))) {
           if (url === undefined) continue;
-          checks.push(
-            ...(await withClient(url, (client) => attackFrom(client, { kind, cell: cell.name, keys, now: clock() }))),
-          );
+          const at = { kind, cell: cell.name, keys, now: clock() };
+          checks.push(...(await withStore({ ...database, url }, (client) => attackFrom(client, at))));
         }
       }
       yield { ...examined, checks };
@@ -65,6 +66,16 @@ export async function* examineIsolation({ settingsFor, keys, clock }: IsolationO
       yield { store: database.name, postgresql: '', catalogSha256: null, checks: [check] };
     }
   }
+}
+
+function withStore<T>(
+  { url, store = POOL }: Pick<StoreDatabase, 'url' | 'store'>,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  return withClient(url, async (client) => {
+    await scopeClient(client, store);
+    return work(client);
+  });
 }
 
 function examineCatalog({ name, kind }: StoreDatabase): (client: pg.Client) => Promise<ExaminedStore> {

@@ -1,5 +1,7 @@
 import objectHash from 'object-hash';
 import type pg from 'pg';
+import { schemaNumber } from '#schema/tenant-store.ts';
+import { scopeOf } from './store-scope.ts';
 
 /** One right on an object; `PUBLIC` is everybody. */
 export interface Privilege {
@@ -136,13 +138,31 @@ export async function readCatalog(client: pg.ClientBase): Promise<CatalogSnapsho
   // Expressions are printed with the schema of every name that the path does not reach.
   await client.query('set local search_path = pg_catalog');
   const [database] = (await client.query<CatalogSnapshot['database']>(DATABASE)).rows;
+  const number = schemaNumber(scopeOf(client));
+  const own = (text: string) =>
+    number === null ? text : text.replaceAll(OURS, () => `${OURS} and ${schemasOf(number)}`);
   const { rows: roles } = await client.query<CatalogRole>(ROLES);
-  const { rows: schemas } = await client.query<CatalogSnapshot['schemas'][number]>(SCHEMAS);
-  const { rows: relations } = await client.query<CatalogRelation>(RELATIONS);
-  const { rows: functions } = await client.query<CatalogFunction>(FUNCTIONS);
+  const { rows: schemas } = await client.query<CatalogSnapshot['schemas'][number]>(own(SCHEMAS));
+  const { rows: relations } = await client.query<CatalogRelation>(own(RELATIONS));
+  const { rows: functions } = await client.query<CatalogFunction>(own(FUNCTIONS));
   if (database === undefined) throw new Error('the database is not in its own catalog');
-  return { database, roles, schemas, relations, functions };
+  const catalog = { database, roles, schemas, relations, functions };
+  return number === null ? catalog : withoutNumbers(catalog, number);
 }
+
+/** Those of one store of a bridge, and those of nobody. */
+const schemasOf = (number: string) => `n.nspname !~ '_(?!${number}$)[0-9]+$'`;
+
+/** A store of a bridge as if it had the database to itself, so that it is judged by the same rules as any other. */
+function withoutNumbers(catalog: CatalogSnapshot, number: string): CatalogSnapshot {
+  const text = JSON.stringify(catalog).replaceAll(new RegExp(`(?<=\\b${NAMES})_${number}\\b`, 'g'), '');
+  const others = new RegExp(`\\b${NAMES}_\\d+\\b`);
+  return JSON.parse(text, (_key, value: unknown) =>
+    Array.isArray(value) ? value.filter((item) => !(typeof item === 'string' && others.test(item))) : value,
+  ) as CatalogSnapshot;
+}
+
+const NAMES = '(?:app|tenon|graphile_worker)';
 
 /** Returns the SHA-256 of a snapshot in hex: equal for databases in which the same roles may do the same. */
 export function catalogFingerprint(catalog: CatalogSnapshot): string {

@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import { POOL, type StorePlace } from '#schema/tenant-store.ts';
 import type { Databases } from './database.ts';
+import { queryStore } from './store-scope.ts';
+import { newStamps } from './store-stamps.ts';
 
 /** What runs single statements, each in whatever connection is free. */
 export type Statements = Pick<pg.Pool, 'query'>;
@@ -25,13 +27,14 @@ export interface CellStores {
 /** Returns the stores of a cell, for a process in the role of the worker. */
 export function cellStoresOf(databases: Databases, cell: string): CellStores {
   const known = new Map<string, Statements>();
+  const stampsOf = newStamps(databases, cell);
   const list = async (): Promise<readonly CellStore[]> => {
     const { rows } = await databases.directory.query<{ name: string; tenant_id: string }>(
       'select name, tenant_id from stores where cell = $1 and tenant_id is not null order by name',
       [cell],
     );
     if (rows.length === 0) return [];
-    const stamps = await readStamps(databases, cell);
+    const stamps = await stampsOf(rows.map(({ name }) => name));
     return rows.map(({ name, tenant_id: tenantId }) => {
       const statements = known.get(name) ?? statementsOf(databases, { cell, store: name });
       known.set(name, statements);
@@ -39,16 +42,6 @@ export function cellStoresOf(databases: Databases, cell: string): CellStores {
     });
   };
   return { list };
-}
-
-/** Sums of a database that every write changes, asked of the cell's own: a transaction in a store tells of itself at its end. */
-async function readStamps(databases: Databases, cell: string): Promise<ReadonlyMap<string, string>> {
-  const rows = await databases.tenantSource(cell).query<{ name: string; stamp: string }[]>(
-    `select substr(datname, length(current_database()) + 2) as name,
-            concat_ws('/', tup_inserted, tup_updated, tup_deleted, stats_reset) as stamp
-       from pg_stat_database where starts_with(datname, current_database() || '_silo_')`,
-  );
-  return new Map(rows.map(({ name, stamp }) => [name, stamp]));
 }
 
 /** Returns what runs statements in a store or a pool without any tenant's context; of an answer only its rows are told. */
@@ -60,7 +53,7 @@ export function statementsOf(
     if (store === POOL) return { rows: await databases.tenantSource(cell).query<unknown[]>(text, values) };
     const { pool, giveBack } = await databases.stores.lend({ cell, store });
     try {
-      return await pool.query(text, values);
+      return await queryStore(pool, store, { text, values });
     } finally {
       giveBack();
     }

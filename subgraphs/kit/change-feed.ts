@@ -58,14 +58,12 @@ export async function openChangeFeed({ directoryUrl, cells }: ChangeFeedOptions)
   const subscribers = new Set<(change: Change) => void>();
   const tell = (change: Change) => subscribers.forEach((listener) => listener(change));
   const ofCells = await Promise.all(
-    cells.map(async ({ name, database }) => [name, await listenToCell(name, database, tell)] as const),
+    cells.map(async ({ name, database }) => [name, await listenTo({ cell: name }, database, tell)] as const),
   );
   const pools = new Map<string, ChangeListener>(ofCells);
   const stores = newStoreListeners((place) => {
     const cell = cells.find(({ name }) => name === place.cell);
-    return cell === undefined
-      ? null
-      : listenToCell(storeKey(place), storeUrl(cell.database, place.store ?? POOL), tell);
+    return cell === undefined ? null : listenTo(place, storeUrl(cell.database, place.store ?? POOL), tell);
   });
   const tellAll = () =>
     [...pools.keys(), ...stores.open().keys()].forEach((cell) => tell({ cell, tenant: null, topic: 'limits' }));
@@ -107,9 +105,11 @@ export async function changeFeedOf({ directory, cells }: Pick<Databases, 'direct
   return openChangeFeed({ directoryUrl: connectionString, cells });
 }
 
-function listenToCell(cell: string, url: string, tell: (change: Change) => void): Promise<ChangeListener> {
+function listenTo(place: StorePlace, url: string, tell: (change: Change) => void): Promise<ChangeListener> {
+  const cell = storeKey(place);
   return openChangeListener({
     url,
+    store: place.store ?? POOL,
     isCounted: true,
     onMessage: (payload) => {
       const change = readMessage(cell, payload);

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { inStore, POOL } from '#schema/tenant-store.ts';
 
 /** The channel that the databases announce changes on. */
 export const CHANGE_CHANNEL = 'tenon_changes';
@@ -24,6 +25,8 @@ export interface ListenerOptions {
   readonly onRestart: () => void;
   /** Whether the database counts its messages, as a cell does: then one that is lost is found out. */
   readonly isCounted: boolean;
+  /** The store that is listened to; without it the database as a whole. */
+  readonly store?: string;
 }
 
 /** How often the connection has to prove that it is alive, and that nothing was lost. */
@@ -93,7 +96,7 @@ function isLive(state: State): boolean {
 async function connect(state: State, options: ListenerOptions): Promise<void> {
   const client = new pg.Client({
     connectionString: options.url,
-    application_name: 'tenon changes',
+    application_name: inStore(`'tenon changes'`, options.store ?? POOL).slice(1, -1),
     keepAlive: true,
     connectionTimeoutMillis: 5_000,
     query_timeout: ANSWER_TIMEOUT_MS,
@@ -104,7 +107,7 @@ async function connect(state: State, options: ListenerOptions): Promise<void> {
   try {
     await client.connect();
     const sentMs = performance.now();
-    await client.query(`listen ${CHANGE_CHANNEL}`);
+    await client.query(`listen ${inStore(CHANGE_CHANNEL, options.store ?? POOL)}`);
     const { sent } = await ask(client, options);
     if (state.closed) return await client.end();
     options.onRestart();
@@ -138,11 +141,11 @@ interface Answer {
   readonly sent: number;
 }
 
-async function ask(client: pg.Client, { isCounted }: ListenerOptions): Promise<Answer> {
-  const sent = isCounted ? '(select sequence from tenon.change_counter)' : '0';
+async function ask(client: pg.Client, { isCounted, store = POOL }: ListenerOptions): Promise<Answer> {
+  const sent = isCounted ? inStore('(select sequence from tenon.change_counter)', store) : '0';
   const { rows } = await client.query<{ listens: boolean; sent: string }>(
     `select $1 in (select pg_listening_channels()) as listens, ${sent}::text as sent`,
-    [CHANGE_CHANNEL],
+    [inStore(CHANGE_CHANNEL, store)],
   );
   return { listens: rows[0]?.listens === true, sent: Number(rows[0]?.sent) };
 }

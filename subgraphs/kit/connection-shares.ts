@@ -11,6 +11,8 @@ export type GiveBack = () => void;
 export interface ConnectionRequest {
   readonly tenant: Pick<TenantContext, 'tenant' | 'tier'>;
   readonly lane: DatabaseLane;
+  /** The pool is of a store of her own: all of it is her share. */
+  readonly isAlone?: boolean;
   readonly signal?: Abortable | undefined;
 }
 
@@ -97,9 +99,9 @@ export function newConnectionShares(size: number, options: ConnectionShareOption
       line.add(tenant);
     });
   return {
-    enter({ tenant: { tenant: id, tier }, lane, signal }) {
+    enter({ tenant: { tenant: id, tier }, lane, isAlone = false, signal }) {
       if (signal?.aborted === true) fail('GATEWAY_TIMEOUT', 'nobody waits for a connection any more');
-      const tenant = places.tenantOf(id, shareOf(size, DATABASE_LIMITS[tier].connectionShare));
+      const tenant = places.tenantOf(id, shareOf(size, isAlone ? 1 : DATABASE_LIMITS[tier].connectionShare));
       if (tenant.waiters[lane].size === 0 && places.hasRoom(tenant, lane)) return places.take(tenant, lane);
       const isFull = counts.waiting >= settings.maxWaiting || waitingOf(tenant) >= settings.maxWaitingPerTenant;
       if (isFull) throw refuse();

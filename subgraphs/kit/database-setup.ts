@@ -3,8 +3,10 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { databaseSecret, type ContextKeys } from '#schema/tenant-context.ts';
+import { POOL } from '#schema/tenant-store.ts';
 import { migrateJobQueue } from './jobs/job-queue.ts';
 import { migrate } from './migrations.ts';
+import { scopeClient } from './store-scope.ts';
 import { refuseForeignStore, stampOf, stampStore } from './store-stamp.ts';
 
 /** The kinds of database, each with the folders of schema/sql that make it, in order. */
@@ -17,6 +19,9 @@ export const DATABASE_KINDS = {
 /** A kind of database. */
 export type DatabaseKind = keyof typeof DATABASE_KINDS;
 
+/** "rght" in ASCII: nothing else in these databases locks this number. */
+const RIGHTS_LOCK = 0x72676874;
+
 /** The roles of schema/sql/roles.sql. */
 export const DATABASE_ROLES = ['tenon_owner', 'tenon_app', 'tenon_worker'] as const;
 /** A role of schema/sql/roles.sql. */
@@ -28,6 +33,8 @@ export interface MigrationOrder {
   readonly kind: DatabaseKind;
   /** Whose store it is; null for the directory, which belongs to all. */
   readonly cell: Pick<CellSettings, 'name' | 'region'> | null;
+  /** The store of the cell that is meant; without it the database as a whole. */
+  readonly store?: string;
   readonly keys: ContextKeys;
   readonly log: (line: string) => void;
 }
@@ -49,23 +56,32 @@ export async function ensureRoles(
 export async function ensureDatabase(superuserUrl: string, name: string): Promise<void> {
   await withClient(superuserUrl, async (client) => {
     const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
-    if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)} owner tenon_owner`);
+    if (rowCount !== 0) return;
+    await client
+      .query(`create database ${client.escapeIdentifier(name)} owner tenon_owner`)
+      .catch((error: unknown) => (isThereAlready(error) ? undefined : Promise.reject(error as Error)));
   });
 }
 
+/** Somebody else made it in the same moment: seen before it was there, or while it was being made. */
+function isThereAlready(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && (error.code === '42P04' || error.code === '23505');
+}
+
 /**
- * Brings a database to the newest migrations of its kind, a cell's job queue among them, to the stamp of its cell and to the
- * keys that its tenant contexts are signed with. The database of another cell or kind is SERVICE_UNAVAILABLE and stays as
- * it is.
+ * Brings a database, or one store of it, to the newest migrations of its kind, a cell's job queue among them, to the stamp of
+ * its cell and to the keys that its tenant contexts are signed with. The database of another cell or kind is
+ * SERVICE_UNAVAILABLE and stays as it is.
  */
-export async function migrateDatabase({ url, kind, cell, keys, log }: MigrationOrder): Promise<void> {
+export async function migrateDatabase({ url, kind, cell, store = POOL, keys, log }: MigrationOrder): Promise<void> {
   const stamp = kind === 'directory' || cell === null ? null : stampOf(cell, kind);
-  if (stamp !== null) await withClient(url, (client) => refuseForeignStore(client, stamp));
+  if (stamp !== null) await withStore(url, store, (client) => refuseForeignStore(client, stamp));
   await setDatabaseRights(url);
-  for (const folder of DATABASE_KINDS[kind]) await migrate({ url, folder: sqlPath(folder), log });
-  if (kind === 'cell') await migrateJobQueue(url);
+  for (const folder of DATABASE_KINDS[kind])
+    await withStore(url, store, (client) => migrate({ client, folder: sqlPath(folder), log }));
+  if (kind === 'cell') await migrateJobQueue(url, store);
   if (stamp === null) return;
-  await withClient(url, async (client) => {
+  await withStore(url, store, async (client) => {
     await stampStore(client, stamp);
     await installContextKeys(client, keys, stamp.cell);
   });
@@ -74,7 +90,11 @@ export async function migrateDatabase({ url, kind, cell, keys, log }: MigrationO
 /** Says who may do what on a database as a whole; after a restore or a copy it must be said again. */
 export async function setDatabaseRights(ownerUrl: string): Promise<void> {
   const sql = await readFile(sqlPath('database.sql'), 'utf8');
-  await withClient(ownerUrl, (client) => client.query(sql));
+  await withClient(ownerUrl, async (client) => {
+    // Of two that say it at once one would fail; the lock ends with the connection.
+    await client.query('select pg_advisory_lock($1)', [RIGHTS_LOCK]);
+    await client.query(sql);
+  });
 }
 
 /**
@@ -109,9 +129,19 @@ function hmacBlocks(secret: Buffer): { inner: Buffer; outer: Buffer } {
   };
 }
 
+/** Runs the work on a connection of its own that says everything as a store takes it. */
+export async function withStore<T>(url: string, store: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  return withClient(url, async (client) => {
+    await scopeClient(client, store);
+    return work(client);
+  });
+}
+
 /** Runs the work on a connection of its own. */
 export async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({ connectionString: url });
+  // A lost connection also rejects the query that runs; without a listener it would end the process.
+  client.on('error', () => undefined);
   await client.connect();
   try {
     return await work(client);

@@ -2,15 +2,16 @@ import 'reflect-metadata';
 import pg from 'pg';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { BULK_STATEMENT_TIMEOUT_MS, DATABASE_LIMITS, type DatabaseLane } from '#schema/database-limits.ts';
-import type { CellSettings } from '#schema/setting-readers.ts';
+import type { CellSettings, StoreBudget } from '#schema/setting-readers.ts';
+import { STORE_SETTINGS } from '#schema/store-settings.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import type { ContextKeys, TenantContext } from '#schema/tenant-context.ts';
-import { isPool, POOL } from '#schema/tenant-store.ts';
+import { inStore, isPool, POOL, searchPathOf } from '#schema/tenant-store.ts';
 import { sharesOf, type ConnectionUse } from './connection-shares.ts';
 import { connect, openPool, openSource, poolOf } from './database-pools.ts';
 import { createPersonalKeys, type DataKeys, type PersonalKeys } from './data-keys.ts';
 import { cancelOnAbort } from './statement-cancel.ts';
-import { createStorePools, type StoreBudget, type StorePools } from './store-pools.ts';
+import { createStorePools, type StorePools } from './store-pools.ts';
 import { newStoreAdmission } from './store-admission.ts';
 import { onlyTo, stampOf } from './store-stamp.ts';
 import { contextToken, refuseBeyondSupport, supportIn, supportSettings } from './support-role.ts';
@@ -27,7 +28,7 @@ export interface DatabaseSettings {
   readonly entities: readonly Function[];
   /** Connections a cell's tenant database may use; the audit database gets a quarter. */
   readonly poolSize?: number;
-  /** Connections to the stores beside the pool. */
+  /** Connections to the stores beside the pool; those of the settings by default. */
   readonly storeBudget?: StoreBudget;
   /** For a process that answers nobody: its statements may take what those in bulk may, whatever the tier. */
   readonly longStatements?: boolean;
@@ -76,8 +77,8 @@ export interface TenantScope {
   readonly asPlatform?: boolean | undefined;
 }
 
-/** Few, for a store has one tenant; a process that serves many has the connections of those in use. */
-const STORE_BUDGET: StoreBudget = { perDatabase: 3, perCell: 48 };
+/** A connection keeps what it has learnt of every schema that it saw, about 0.2 MB each: none gets old. */
+const STORE_LIFETIME = { maxLifetimeSeconds: 600 };
 
 /**
  * Opens the stores. Every cell's tenant database has to answer now (an error of the driver where one does not), and to
@@ -96,8 +97,9 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
   }
   const stores = createStorePools({
     cells: settings.cells,
-    budget: settings.storeBudget ?? STORE_BUDGET,
-    open: (url, max, cell) => openPool(url, max, onlyTo(stampOf(cell, 'cell'))),
+    budget: settings.storeBudget ?? STORE_SETTINGS.storeBudget.fallback,
+    open: ({ url, cell, store, most }) =>
+      openPool(url, most, { ...STORE_LIFETIME, ...onlyTo(stampOf(cell, 'cell'), store) }),
     admit: newStoreAdmission(directory),
   });
   return {
@@ -145,7 +147,7 @@ export async function inTenantAudit<T>(
   try {
     const client = await connect(() => pool.connect());
     try {
-      return await inTransaction({ client, scope, length: 'many statements' }, ({ send }) =>
+      return await inTransaction({ client, scope: inAudit(scope), length: 'many statements' }, ({ send }) =>
         work({ query: rowsOf(send) }),
       );
     } finally {
@@ -154,6 +156,11 @@ export async function inTenantAudit<T>(
   } finally {
     giveBack();
   }
+}
+
+/** A cell has one audit database, wherever in it her rows lie. */
+function inAudit(scope: TenantScope): TenantScope {
+  return isPool(scope.tenant) ? scope : { ...scope, tenant: { ...scope.tenant, store: POOL } };
 }
 
 /** Returns how the connections of a store of a cell stand; a cell this process does not serve is SERVICE_UNAVAILABLE. */
@@ -201,7 +208,7 @@ async function borrow(scope: TenantScope): Promise<Borrowed> {
     lent?.giveBack();
   };
   try {
-    giveShareBack = await takeShare(lent?.pool ?? poolOf(source), scope);
+    giveShareBack = await takeShare(lent?.pool ?? poolOf(source), scope, lent !== null);
     const client = await connect(async () => lent?.pool.connect() ?? ((await runner.connect()) as pg.PoolClient));
     const release = async () => {
       if (lent !== null) client.release();
@@ -216,9 +223,9 @@ async function borrow(scope: TenantScope): Promise<Borrowed> {
   }
 }
 
-/** Waits until the tenant may take a connection of the pool. */
-function takeShare(pool: pg.Pool, { tenant, lane = 'request', signal }: TenantScope) {
-  return sharesOf(pool).enter({ tenant, lane, signal });
+/** Waits until the tenant may take a connection of the pool, which may be hers alone. */
+function takeShare(pool: pg.Pool, { tenant, lane = 'request', signal }: TenantScope, isAlone = false) {
+  return sharesOf(pool).enter({ tenant, lane, signal, isAlone });
 }
 
 async function inTransaction<T>(
@@ -234,7 +241,7 @@ async function inTransaction<T>(
     if (ended !== null) fail('INTERNAL_SERVER_ERROR', 'a statement came after the end of its transaction');
     refuseAborted(scope);
     // The extended protocol takes one statement at a time, so an injected one cannot append another.
-    const statement = { text, values: [...values], queryMode: 'extended' };
+    const statement = { text: inStore(text, scope.tenant.store ?? POOL), values: [...values], queryMode: 'extended' };
     const answer = client.query(statement);
     // It fails with the statement, which is awaited first; a statement that failed turns it into a rollback.
     if (length === 'one statement') end('commit').catch(ignore);
@@ -286,20 +293,24 @@ async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promi
   const token = contextToken(scope, support);
   const { statementTimeoutMs, lockTimeoutMs } = DATABASE_LIMITS[tenant.tier];
   const timeoutMs = lane === 'bulk' || databases.longStatements ? BULK_STATEMENT_TIMEOUT_MS : statementTimeoutMs;
+  const values = [token, String(timeoutMs), String(lockTimeoutMs)];
   sendTogether(client);
   await Promise.all([
     client.query('begin'),
     client.query(
       `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true),
               pg_catalog.set_config('lock_timeout', $3, true)${supportSettings(support)}
-              ${isPool(tenant) ? '' : TELLS_OF_ITSELF}`,
-      [token, String(timeoutMs), String(lockTimeoutMs)],
+              ${isPool(tenant) ? '' : OF_A_STORE}`,
+      isPool(tenant) ? values : [...values, searchPathOf(tenant.store ?? POOL)],
     ),
   ]);
 }
 
-/** Its writes are in the server's sums as soon as it has ended, by which whoever drains stores knows of them. */
-const TELLS_OF_ITSELF = ', pg_catalog.pg_stat_force_next_flush()';
+/**
+ * A bridge's schemas are looked for first; and its writes are in the server's sums as soon as the transaction has ended, by
+ * which whoever drains stores knows of them.
+ */
+const OF_A_STORE = `, pg_catalog.set_config('search_path', $4, true), pg_catalog.pg_stat_force_next_flush()`;
 
 /** What the work set for the session ends here too, so that no tenant's settings reach the next borrower. */
 async function endTransaction(client: pg.PoolClient, how: 'commit' | 'rollback'): Promise<string> {

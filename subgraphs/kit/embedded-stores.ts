@@ -31,6 +31,8 @@ export interface StoreDatabase {
   readonly kind: DatabaseKind;
   /** Whose store it is; null for the directory. */
   readonly cell: Pick<CellSettings, 'name' | 'region'> | null;
+  /** The store of a cell that is meant; without it the database as a whole. */
+  readonly store?: string;
 }
 
 /** Returns every database of the stores: the directory first, then cell by cell. */

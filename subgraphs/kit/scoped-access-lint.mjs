@@ -28,6 +28,7 @@ export const OPENERS = {
 export const POOL_TAKERS = {
   'subgraphs/kit/database.ts': 'the doors themselves',
   'subgraphs/kit/cell-stores.ts': 'tenon_worker, in the stores of one tenant each',
+  'subgraphs/kit/store-stamps.ts': 'sums of the server, no row',
   'subgraphs/kit/jobs/store-jobs.ts': 'tenon_worker, in the job queue; what a job does is done by inTenant',
   'subgraphs/kit/postgres-version.ts': 'asks for the version of the server',
   'gateway/health.ts': 'asks whether the stores answer',

@@ -1,16 +1,14 @@
 import type pg from 'pg';
 import { fail } from '#schema/errors.ts';
-import type { CellSettings } from '#schema/setting-readers.ts';
-import { storeKey, storeUrl } from '#schema/tenant-store.ts';
+import type { CellSettings, StoreBudget } from '#schema/setting-readers.ts';
+import { schemaNumber, storeKey, storeUrl } from '#schema/tenant-store.ts';
 
-/** How many connections a process may have to the stores beside the pools. */
-export interface StoreBudget {
-  /** To one database. */
-  readonly perDatabase: number;
-  /** To all of a cell together; at least one database fits in. */
-  readonly perCell: number;
-  /** How long to wait for room while all are in use; 5 seconds by default. */
-  readonly waitMs?: number;
+/** Where a store is, and how many connections a pool may have to its database. */
+export interface StoreAddress {
+  readonly cell: CellSettings;
+  readonly store: string;
+  readonly url: string;
+  readonly most: number;
 }
 
 /** What the pools of stores are made of. */
@@ -18,7 +16,7 @@ export interface StorePoolOptions {
   readonly cells: readonly CellSettings[];
   readonly budget: StoreBudget;
   /** Opens a pool to a database of a cell; its connections are made when they are needed. */
-  readonly open: (url: string, max: number, cell: CellSettings) => pg.Pool;
+  readonly open: (address: StoreAddress) => pg.Pool;
   /** Passes a store that this program may work with, else throws; asked when its database is opened. */
   readonly admit: (place: { readonly cell: string; readonly store: string }) => Promise<void>;
 }
@@ -46,6 +44,8 @@ const WAIT_MS = 5_000;
 
 interface OpenPool {
   readonly cell: string;
+  /** Connections that it may have. */
+  readonly most: number;
   readonly pool: pg.Pool;
   users: number;
 }
@@ -70,12 +70,12 @@ export function createStorePools(options: StorePoolOptions): StorePools {
   return {
     lend: async (place) => {
       await admitted(place);
-      const { url, cell } = addressOf(options.cells, place);
+      const address = addressOf(options, place);
       const untilMs = performance.now() + (options.budget.waitMs ?? WAIT_MS);
       for (;;) {
-        const open = take(shelf, url) ?? openPool(shelf, options, { url, cell });
+        const open = take(shelf, address.url) ?? openPool(shelf, options, address);
         if (open !== null) return { pool: open.pool, giveBack: giverOf(shelf, open) };
-        closeIdle(shelf, options, cell.name);
+        closeIdle(shelf, address.cell.name);
         await room(shelf, untilMs - performance.now());
       }
     },
@@ -89,10 +89,14 @@ export function createStorePools(options: StorePoolOptions): StorePools {
   };
 }
 
-function addressOf(cells: readonly CellSettings[], place: { readonly cell: string; readonly store: string }) {
+function addressOf(
+  { cells, budget }: StorePoolOptions,
+  place: { readonly cell: string; readonly store: string },
+): StoreAddress {
   const cell = cells.find(({ name }) => name === place.cell);
   if (cell === undefined) return fail('SERVICE_UNAVAILABLE', `this process does not serve the cell ${place.cell}`);
-  return { url: storeUrl(cell.database, place.store), cell };
+  const most = schemaNumber(place.store) === null ? budget.perSilo : budget.perBridge;
+  return { url: storeUrl(cell.database, place.store), cell, store: place.store, most };
 }
 
 function take(shelf: Shelf, url: string): OpenPool | null {
@@ -104,26 +108,24 @@ function take(shelf: Shelf, url: string): OpenPool | null {
   return open;
 }
 
-function openPool(
-  shelf: Shelf,
-  { open, budget }: StorePoolOptions,
-  { url, cell }: { readonly url: string; readonly cell: CellSettings },
-): OpenPool | null {
-  const reserved = shelf.reserved.get(cell.name) ?? 0;
-  if (reserved > 0 && reserved + budget.perDatabase > budget.perCell) return null;
-  shelf.reserved.set(cell.name, reserved + budget.perDatabase);
-  const opened = { cell: cell.name, pool: open(url, budget.perDatabase, cell), users: 1 };
+function openPool(shelf: Shelf, { open, budget }: StorePoolOptions, address: StoreAddress): OpenPool | null {
+  const { url, most } = address;
+  const cell = address.cell.name;
+  const reserved = shelf.reserved.get(cell) ?? 0;
+  if (reserved > 0 && reserved + most > budget.perCell) return null;
+  shelf.reserved.set(cell, reserved + most);
+  const opened = { cell, most, pool: open(address), users: 1 };
   shelf.pools.set(url, opened);
   return opened;
 }
 
 /** Begins to close the least recently used pool of a cell that nobody uses; there is room once its connections are gone. */
-function closeIdle(shelf: Shelf, { budget }: StorePoolOptions, cell: string): void {
+function closeIdle(shelf: Shelf, cell: string): void {
   const [url, idle] = [...shelf.pools].find(([, open]) => open.cell === cell && open.users === 0) ?? [];
   if (url === undefined || idle === undefined) return;
   shelf.pools.delete(url);
   const gone = () => {
-    shelf.reserved.set(cell, (shelf.reserved.get(cell) ?? 0) - budget.perDatabase);
+    shelf.reserved.set(cell, (shelf.reserved.get(cell) ?? 0) - idle.most);
     wake(shelf);
   };
   idle.pool.end().then(gone, gone);

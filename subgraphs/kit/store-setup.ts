@@ -48,7 +48,8 @@ export async function allDatabasesOf(settings: StoreSettings): Promise<StoreData
   const stores = made.flatMap(({ cell, name }): StoreDatabase[] => {
     const of = settings.cells.find((one) => one.name === cell);
     if (of === undefined) return [];
-    return [{ name: storeKey({ cell, store: name }), url: storeUrl(of.database, name), kind: 'cell', cell: of }];
+    const url = storeUrl(of.database, name);
+    return [{ name: storeKey({ cell, store: name }), url, kind: 'cell', cell: of, store: name }];
   });
   return [...databasesOf(settings), ...stores];
 }
@@ -65,11 +66,13 @@ export async function planStores(
 ): Promise<StoreRow[]> {
   requireCell(maker, wish.cell);
   return withClient(maker.directoryUrl, async (client) => {
+    const databases = wish.placement === 'silo' ? null : await bridgesWithRoom(client, wish);
     const { rows } = await client.query<StoreRow>(
       `insert into app.stores (cell, name)
-       select $1, 'silo_' || nextval('app.store_numbers') from generate_series(1, $2)
+       select $1, coalesce('bridge_' || (($3::integer[])[place]) || '_', 'silo_') || nextval('app.store_numbers')
+         from generate_series(1, $2) as place
        returning cell, name, null as slug, null as "tenantId", version, fault`,
-      [wish.cell, wish.count],
+      [wish.cell, wish.count, databases],
     );
     return rows;
   });
@@ -84,13 +87,35 @@ export async function migrateStore(maker: StoreMaker, { cell, name }: StoreRow):
   const url = storeUrl(settings.database, name);
   try {
     if (maker.adminUrl !== null) await ensureDatabase(maker.adminUrl, new URL(url).pathname.slice(1));
-    await migrateDatabase({ url, kind: 'cell', cell: settings, keys: maker.keys, log: () => undefined });
+    await migrateDatabase({ url, kind: 'cell', cell: settings, store: name, keys: maker.keys, log: () => undefined });
     await note(maker, { cell, name, version: await storeVersion(), fault: null });
   } catch (thrown) {
     const error = asTenonError(thrown);
     await note(maker, { cell, name, version: null, fault: error.message.slice(0, 500) });
     throw error;
   }
+}
+
+/** So many schemas are in one database: its connections learn of each, and what goes over all of a database goes over these. */
+export const SCHEMAS_PER_DATABASE = 100;
+
+/** Returns the number of a database for each of so many schemas: those that have room are filled first. */
+async function bridgesWithRoom(
+  client: pg.Client,
+  { cell, count }: { readonly cell: string; readonly count: number },
+): Promise<number[]> {
+  const { rows } = await client.query<{ number: number; schemas: number }>(
+    `select split_part(name, '_', 2)::integer as number, count(*)::integer as schemas from app.stores
+      where cell = $1 and name like 'bridge\\_%' group by 1 order by 1`,
+    [cell],
+  );
+  const chosen = rows.flatMap(({ number, schemas }) =>
+    Array.from({ length: Math.max(0, SCHEMAS_PER_DATABASE - schemas) }, () => number),
+  );
+  const last = rows.at(-1)?.number ?? 0;
+  for (let next = last + 1; chosen.length < count; next += 1)
+    chosen.push(...Array.from({ length: SCHEMAS_PER_DATABASE }, () => next));
+  return chosen.slice(0, count);
 }
 
 async function note(

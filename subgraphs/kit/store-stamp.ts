@@ -2,6 +2,7 @@ import { callbackify } from 'node:util';
 import type pg from 'pg';
 import { fail } from '#schema/errors.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
+import { inStore, POOL } from '#schema/tenant-store.ts';
 
 /** Whose store a database is: the rows or the audit log of the tenants of one cell, in one region. */
 export interface StoreStamp {
@@ -37,21 +38,21 @@ export async function refuseForeignStore(client: pg.ClientBase, stamp: StoreStam
  * What a pool needs so that it lends no connection to another store than this one: every new connection is asked whose it
  * leads to, for an address may come to lead elsewhere while the process runs. Its error is SERVICE_UNAVAILABLE.
  */
-export function onlyTo(stamp: StoreStamp): object {
+export function onlyTo(stamp: StoreStamp, store = POOL): object {
   return {
-    verify: callbackify((client: pg.ClientBase) => requireStamp(client, stamp)),
+    verify: callbackify((client: pg.ClientBase) => requireStamp(client, stamp, store)),
   };
 }
 
 /** SERVICE_UNAVAILABLE where a database has another stamp than this, or none. */
-export async function requireStamp(client: pg.ClientBase, stamp: StoreStamp): Promise<void> {
-  const found = await readStamp(client);
+export async function requireStamp(client: pg.ClientBase, stamp: StoreStamp, store = POOL): Promise<void> {
+  const found = await readStamp(client, store);
   if (found === null) fail('SERVICE_UNAVAILABLE', `the database is the store of no cell yet; run tenon migrate`);
   compare(found, stamp);
 }
 
-async function readStamp(client: pg.ClientBase): Promise<StoreStamp | null> {
-  const { rows } = await client.query<StoreStamp>('select kind, cell, region from tenon.store');
+async function readStamp(client: pg.ClientBase, store = POOL): Promise<StoreStamp | null> {
+  const { rows } = await client.query<StoreStamp>(inStore('select kind, cell, region from tenon.store', store));
   return rows[0] ?? null;
 }
 

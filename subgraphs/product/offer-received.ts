@@ -24,6 +24,8 @@ export async function acceptDocument(
   { offerId, ownerId }: AcceptDocumentInput,
 ): Promise<ReceivedDocument> {
   const offer = uuidOf('ofr', offerId);
+  // Whom her own cell lets see nothing of it, such as an operator she let in, begins nothing in another one.
+  await inTenantOnce(ctx, ({ manager }) => manager.findOneBy(ReceivedDocument, { id: offerId }));
   const step = stepOf(ctx, 'document.accept', { id: offerId, ownerId });
   const acceptedAt = await atPartner(ctx, ownerId, async ({ tx, audit }) => {
     const [open] = await tx.query<{ accepted_at: Date | null }>(`select accepted_at ${OPEN_OFFER} for update`, [

@@ -6,6 +6,8 @@ export interface BenchmarkOptions {
   readonly rounds: number;
   /** Size of the log that is searched; null for the benchmark's own. */
   readonly events?: number | null;
+  /** Schemas of a bridge that are made; null for the benchmark's own number. */
+  readonly stores?: number | null;
   /** Folder whose stores are used again, or made and left; null for stores that are thrown away. */
   readonly keep?: string | null;
   /** Folder that keeps the archives which verify reads, for a later run; null for a temporary one. */

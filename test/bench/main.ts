@@ -9,6 +9,7 @@ import { gateway } from './gateway.ts';
 import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
 import { neighbours } from './neighbours.ts';
+import { placements } from './placements.ts';
 import { platform } from './platform.ts';
 import { conditions, tableOf } from './report.ts';
 import { revocation } from './revocation.ts';
@@ -32,6 +33,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   verify,
   tenantCount,
   neighbours,
+  placements,
 ];
 
 const USAGE = `usage: npm run bench [-- name ...] [-- options]
@@ -40,6 +42,7 @@ ${BENCHMARKS.map(({ name, asks }) => `  ${name.padEnd(16)}${asks}`).join('\n')}
 
   --rounds <n>         rounds of every case, 3 to 100 (default: 7)
   --events <n>         events of the log that audit-search and neighbours load (default: 1000000) or verify reads (200000)
+  --stores <n>         schemas of a bridge that placements makes (default: 1000)
   --archive <folder>   keeps the logs that verify reads, so that a later run need not write them
   --keep <folder>      audit-search leaves its log in the folder, or searches the one that it finds there
   --profile <folder>   writes a CPU profile of every server; its figures are not to be quoted
@@ -50,6 +53,7 @@ Exit code: 0 measured and every promise held, 1 one was not held, 2 used wrongly
 const FLAGS = {
   rounds: { type: 'string' },
   events: { type: 'string' },
+  stores: { type: 'string' },
   archive: { type: 'string' },
   keep: { type: 'string' },
   profile: { type: 'string' },
@@ -66,9 +70,12 @@ async function main(): Promise<number> {
   if (!known || !Number.isInteger(rounds) || rounds < 3 || rounds > 100) return print(USAGE, 2);
   const events = values.events === undefined ? null : Number(values.events);
   if (events !== null && (!Number.isInteger(events) || events < 1_000)) return print(USAGE, 2);
+  const stores = values.stores === undefined ? null : Number(values.stores);
+  if (stores !== null && (!Number.isInteger(stores) || stores < 1)) return print(USAGE, 2);
   const options: BenchmarkOptions = {
     rounds,
     events,
+    stores,
     archiveFolder: values.archive === undefined ? null : resolve(values.archive),
     keep: values.keep === undefined ? null : resolve(values.keep),
     profileFolder: values.profile === undefined ? null : resolve(values.profile),

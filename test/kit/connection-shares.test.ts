@@ -64,6 +64,19 @@ describe('the connections of a pool', () => {
     expect(ask(single, a)).toBeInstanceOf(Promise);
   });
 
+  it('are all hers where the pool is of a store of her own, but for what bulk may hold', () => {
+    const own = newConnectionShares(3);
+    const enter = (lane: DatabaseLane) =>
+      own.enter({ tenant: { tenant: a, tier: 'FREE' }, lane, isAlone: true }) instanceof Promise;
+    expect([enter('bulk'), enter('bulk'), enter('request'), enter('request'), enter('request')]).toEqual([
+      false,
+      true,
+      false,
+      false,
+      true,
+    ]);
+  });
+
   it('go by turns of tenants: whoever asks once is not behind the crowd of another', async () => {
     const shares = newConnectionShares(1);
     const first = taken(ask(shares, a));

@@ -10,7 +10,7 @@ import { enqueueJob } from '#kit/jobs/enqueue.ts';
 import { startJobRunner } from '#kit/jobs/runner.ts';
 import { requestContext } from '#kit/request-context.ts';
 import type { TenantContext } from '#schema/tenant-context.ts';
-import { storeUrl } from '#schema/tenant-store.ts';
+import { inStore, storeUrl } from '#schema/tenant-store.ts';
 import { subgraphs } from '#subgraphs';
 import { filesystemArchive } from '../../compliance/archive/filesystem.ts';
 import { startWorker } from '../../compliance/worker.ts';
@@ -19,12 +19,13 @@ import { createProject } from '../subgraphs/product/operations.ts';
 import { DATA_KEYS } from '../support/data-keys.ts';
 import { CONTEXT_KEYS } from '../support/databases.ts';
 import { openHouse, type House } from '../support/house.ts';
+import { openOperator } from '../support/operator.ts';
 import { withClient } from '../support/postgres.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 
 const PROJECTS = '{ projects(first: 50) { edges { node { name } } } }';
 
-describe.each(['pool', 'silo'] as const)('tenants in a %s', (placement) => {
+describe.each(['pool', 'silo', 'bridge'] as const)('tenants in a %s', (placement) => {
   let house: House;
   let worker: Databases;
   beforeAll(async () => {
@@ -44,10 +45,10 @@ describe.each(['pool', 'silo'] as const)('tenants in a %s', (placement) => {
     if (place === null) throw new Error(`no tenant ${slug}`);
     return systemContext(house.databases, place.id, { name: 'test', requestId: 'req_test' });
   };
-  const rowsIn = async (url: string, tenant: string) => {
-    const { rows } = await withClient(url, (client) =>
+  const rowsIn = async (store: string, tenant: string) => {
+    const { rows } = await withClient(storeUrl(house.stores.url('eu-1'), store), (client) =>
       client.query<{ name: string }>(
-        `select p.name from app.projects p join app.tenants t using (tenant_id) where t.slug = $1`,
+        inStore(`select p.name from app.projects p join app.tenants t using (tenant_id) where t.slug = $1`, store),
         [tenant],
       ),
     );
@@ -57,10 +58,9 @@ describe.each(['pool', 'silo'] as const)('tenants in a %s', (placement) => {
   it('have their rows there and nowhere else', async () => {
     await createProject(house, house.acme.member, 'Apollo');
     const { store = '' } = await contextOf('acme');
-    expect(store).toMatch(placement === 'pool' ? /^pool$/ : /^silo_\d+$/);
-    const pool = house.stores.url('eu-1');
-    expect(await rowsIn(storeUrl(pool, store), 'acme')).toEqual(['Apollo']);
-    if (placement !== 'pool') expect(await rowsIn(pool, 'acme')).toEqual([]);
+    expect(store).toMatch(new RegExp(`^${placement}(?:_\\d+)*$`));
+    expect(await rowsIn(store, 'acme')).toEqual(['Apollo']);
+    if (placement !== 'pool') expect(await rowsIn('pool', 'acme')).toEqual([]);
   });
 
   it('see their own through the front door, and nothing of each other', async () => {
@@ -124,7 +124,10 @@ describe.each(['pool', 'silo'] as const)('tenants in a %s', (placement) => {
     const { tenant, store = 'pool' } = await contextOf('acme');
     const url = storeUrl(house.stores.url('eu-1'), store);
     const waiting = () =>
-      withClient(url, async (client) => (await client.query<{ id: string }>('select id from app.outbox')).rows.length);
+      withClient(
+        url,
+        async (client) => (await client.query<{ id: string }>(inStore('select id from app.outbox', store))).rows.length,
+      );
     do await running.idle();
     while ((await waiting()) > 0);
     await running.stop();
@@ -158,5 +161,35 @@ describe.each(['pool', 'silo'] as const)('tenants in a %s', (placement) => {
       })
       .toEqual({ job: { state: 'SUCCEEDED' } });
     await runner.stop();
+  });
+});
+
+describe('an operator', () => {
+  it('chooses where a tenant lies among what stands ready, which nobody else may', async () => {
+    const house = await openHouse();
+    const operate = await openOperator(house);
+    const inputOf = (slug: string, placement: string | null) => ({
+      slug,
+      name: slug,
+      tier: 'GROWTH',
+      region: 'eu',
+      adminEmail: `a@${slug}.example`,
+      adminName: 'A',
+      placement,
+    });
+    const silo = await house.stores.addSilo('eu-1');
+    await operate('CreateTenant', inputOf('umbrella', 'SILO'));
+    await operate('CreateTenant', inputOf('hooli', null));
+    await expect(operate('CreateTenant', inputOf('wayne', 'BRIDGE'))).rejects.toThrow('SERVICE_UNAVAILABLE');
+    const places = await Promise.all(
+      ['umbrella', 'hooli', 'wayne'].map((slug) => findTenantBySlug(house.databases, slug)),
+    );
+    expect(places.map((place) => place?.store)).toEqual([silo, 'pool', undefined]);
+    const refused = await house.graphql(
+      house.acme.admin,
+      'mutation ($input: CreateTenantInput!) { createTenant(input: $input) { tenant { id } } }',
+      { input: inputOf('evil', 'SILO') },
+    );
+    expect(refused.errors?.[0]?.extensions.code).toBe('FORBIDDEN');
   });
 });

@@ -53,7 +53,7 @@ async function open(perCell = 12): Promise<Databases> {
     dataKeys: DATA_KEYS,
     entities: subgraphs.flatMap(({ entities }) => entities),
     poolSize: 4,
-    storeBudget: { perDatabase: 2, perCell, waitMs: 100 },
+    storeBudget: { perSilo: 2, perBridge: 2, perCell, waitMs: 100 },
   });
   opened.push(databases);
   return databases;
@@ -183,7 +183,7 @@ describe('a run over the stores', { timeout: 120_000 }, () => {
 
   it('that is killed in the middle is taken up by the next, which makes only what is missing', async () => {
     for (const row of await behind()) await migrateStore(maker, row);
-    const planned = await planStores(maker, { cell: 'eu-1', placement: 'silo', count: 6 });
+    const planned = await planStores(maker, { cell: 'eu-1', placement: 'bridge', count: 8 });
     const { directoryUrl, cells, adminUrl } = maker;
     const program = fileURLToPath(new URL('./migrating-process.ts', import.meta.url));
     const child = spawn(

@@ -8,6 +8,7 @@ import {
 } from '#kit/database-setup.ts';
 import { openDatabases, type Databases } from '#kit/database.ts';
 import { storeVersion } from '#kit/store-admission.ts';
+import { migrateStore, planStores } from '#kit/store-setup.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
 import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
 import { storeUrl } from '#schema/tenant-store.ts';
@@ -39,6 +40,8 @@ export interface TestStores {
   settingsFor(role: DatabaseRole, archive: string): { directoryUrl: string; cells: CellSettings[] };
   /** Makes a silo that nobody lives in, and returns its name. */
   addSilo(cell: 'eu-1' | 'us-1'): Promise<string>;
+  /** Makes schemas of a bridge that nobody lives in, and returns their names. */
+  addBridges(cell: 'eu-1' | 'us-1', count: number): Promise<readonly string[]>;
   /** Opens the stores as the application, with the entities of all subgraphs. */
   open(archive?: string): Promise<Databases>;
 }
@@ -72,6 +75,16 @@ export async function makeStores(cells: readonly CellName[] = ['eu-1', 'us-1']):
     url,
     settingsFor,
     addSilo: (cell) => addSilo(url, cell),
+    addBridges: async (cell, count) => {
+      const maker = {
+        ...settingsFor('tenon_owner', 'file:///nowhere'),
+        adminUrl: url('directory'),
+        keys: CONTEXT_KEYS,
+      };
+      const planned = await planStores(maker, { cell, placement: 'bridge', count });
+      for (const store of planned) await migrateStore(maker, store);
+      return planned.map(({ name }) => name);
+    },
     open: (archive = `file:///tmp/tenon-test-${randomBytes(6).toString('hex')}`) =>
       openDatabases({
         ...settingsFor('tenon_app', archive),

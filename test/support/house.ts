@@ -9,6 +9,7 @@ import type { Clock, Platform } from '#kit/request-context.ts';
 import { serveSubgraph, type RunningSubgraph } from '#kit/subgraph-server.ts';
 import { readConfig, type Config } from '#schema/config.ts';
 import { TIERS } from '#schema/tenant-context.ts';
+import type { Placement } from '#schema/tenant-store.ts';
 import { makeDemoTenants, subgraphs, type DemoTenant } from '#subgraphs';
 import { startGateway, type RunningGateway } from '../../gateway/server.ts';
 import { makeStores, type TestStores } from './databases.ts';
@@ -52,7 +53,7 @@ export interface HouseOptions {
   readonly clock?: Clock;
   readonly env?: Readonly<Record<string, string>>;
   /** Where the demo tenants live: by default in the pools, or as TEST_PLACEMENT says. */
-  readonly placement?: 'pool' | 'silo';
+  readonly placement?: Placement;
   /** What the gateway waits out its time to drain with. */
   readonly pause?: (timeMs: number) => Promise<unknown>;
 }
@@ -76,6 +77,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     TENON_TIER_PLACEMENTS: placements,
     ...options.env,
   });
+  if (placement === 'bridge') await Promise.all([stores.addBridges('eu-1', 2), stores.addBridges('us-1', 1)]);
   if (placement === 'silo') for (const cell of ['eu-1', 'eu-1', 'us-1'] as const) await stores.addSilo(cell);
   const platform: Platform = {
     config,

@@ -4,7 +4,7 @@ import { findTenantBySlug } from '#kit/directory.ts';
 import { openEvents } from '#kit/personal-values.ts';
 import type { AuditEvent } from '#schema/audit-event.ts';
 import type { Id } from '#schema/ids.ts';
-import { POOL, storeUrl } from '#schema/tenant-store.ts';
+import { inStore, POOL, storeUrl } from '#schema/tenant-store.ts';
 import type { House } from './house.ts';
 import { withClient } from './postgres.ts';
 
@@ -12,8 +12,9 @@ import { withClient } from './postgres.ts';
 export async function outboxEvents(house: House, tenant: 'acme' | 'globex' | 'initech'): Promise<AuditEvent[]> {
   const cell = house[tenant].region === 'us' ? 'us-1' : 'eu-1';
   const place = await findTenantBySlug(house.databases, tenant);
-  const { rows } = await withClient(storeUrl(house.stores.url(cell), place?.store ?? POOL), (client) =>
-    client.query<{ event: string }>('select event from app.outbox order by position'),
+  const store = place?.store ?? POOL;
+  const { rows } = await withClient(storeUrl(house.stores.url(cell), store), (client) =>
+    client.query<{ event: string }>(inStore('select event from app.outbox order by position', store)),
   );
   const events = rows
     .map(({ event }) => JSON.parse(event) as AuditEvent)

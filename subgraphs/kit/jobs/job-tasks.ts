@@ -49,6 +49,8 @@ export function newTaker(liveness: Liveness): Taker {
       liveness.hold(workerPool.id).then(() => resolve(workerPool.id), reject);
     });
   });
+  // It ends by itself where nothing is left to take.
+  events.once('pool:gracefulShutdown', () => (end = nothing));
   // Whoever waits for it gets the error too; where nobody does, the connection that is lost tells.
   ready.catch(ignore);
   return { events, ready, stop: () => void end().catch(ignore) };

@@ -8,6 +8,9 @@ import { idOf, mintId } from '#schema/ids.ts';
 import { handOnNext } from './hand-on.ts';
 import type { Lane } from './job-kind.ts';
 
+/** What a queue and the rows behind it are reached by. */
+type QueuePool = Pick<pg.Pool, 'query' | 'connect'>;
+
 /** "jobs" in ASCII: nothing else in these databases locks under this number. */
 export const RUNNER_LOCK_CLASS = 0x6a6f6273;
 /** A process takes its lock before its first job; so long it may take from the queue's lock to ours. */
@@ -20,7 +23,7 @@ const BATCH = 500;
  * Gives back to the queue what processes held that are no more: who lives holds a lock of her name. Returns how many
  * processes were found dead. The pool is of the worker's role, without any tenant's context.
  */
-export async function releaseDead(pool: pg.Pool): Promise<number> {
+export async function releaseDead(pool: QueuePool): Promise<number> {
   const { rows } = await pool.query<{ runner: string }>(
     `select runner from app.jobs where state = 'running' and runner is not null
       union select locked_by from graphile_worker._private_jobs where locked_at < now() - ${LOCKED_FOR}`,
@@ -30,7 +33,7 @@ export async function releaseDead(pool: pg.Pool): Promise<number> {
   return dead;
 }
 
-async function releaseRunner(pool: pg.Pool, runner: string): Promise<boolean> {
+async function releaseRunner(pool: QueuePool, runner: string): Promise<boolean> {
   const client = await pool.connect();
   let broken = true;
   try {
@@ -59,7 +62,7 @@ async function releaseRunner(pool: pg.Pool, runner: string): Promise<boolean> {
  * Finds jobs that wait though nothing is before them, and hands them on: those asked for in the moment in which the one
  * before ended, and those that the queue has lost, as after a restore of its tables.
  */
-export async function handOnStuck(platform: Platform, pool: pg.Pool): Promise<void> {
+export async function handOnStuck(platform: Platform, pool: QueuePool): Promise<void> {
   await pool.query(
     `update app.jobs as lost set handed_on_at = null
       where state = 'queued' and handed_on_at < now() - ${LOCKED_FOR} and not exists (

@@ -5,9 +5,10 @@ import { asTenonError } from '#schema/errors.ts';
 import { storeUrl } from '#schema/tenant-store.ts';
 import { cellStoresOf, type CellStore } from '#kit/cell-stores.ts';
 import { log } from '#kit/log.ts';
+import { scopedPool } from '#kit/store-scope.ts';
 import { newStoreWalk, type VisitResult } from '#kit/store-walk.ts';
 import { LANES, type Lane } from './job-kind.ts';
-import { QUEUE_SCHEMA, queueLogger } from './job-queue.ts';
+import { queueLogger, queueSchema } from './job-queue.ts';
 import { jobTasks, newTaker, type LaneWork, type Taker } from './job-tasks.ts';
 import { openLiveness } from './liveness.ts';
 import { deleteOld, handOnStuck, releaseDead } from './recovery.ts';
@@ -102,9 +103,9 @@ async function runLane(
   const taker = newTaker(liveness);
   onStop(taker.stop);
   try {
-    await releaseDead(pool);
-    await handOnStuck(platform, pool);
-    await Promise.race([takeAll(work, pool, taker), liveness.lost]);
+    await releaseDead(scopedPool(pool, store));
+    await handOnStuck(platform, scopedPool(pool, store));
+    await Promise.race([takeAll(work, { pool, schema: queueSchema(store) }, taker), liveness.lost]);
   } catch (error) {
     taker.stop();
     throw error;
@@ -114,10 +115,14 @@ async function runLane(
   }
 }
 
-async function takeAll(work: LaneWork, pool: pg.Pool, taker: Taker): Promise<void> {
+async function takeAll(
+  work: LaneWork,
+  { pool, schema }: { readonly pool: pg.Pool; readonly schema: string },
+  taker: Taker,
+): Promise<void> {
   await runOnce({
     pgPool: pool,
-    schema: QUEUE_SCHEMA,
+    schema,
     concurrency: JOBS_AT_ONCE,
     noHandleSignals: true,
     logger: queueLogger(),

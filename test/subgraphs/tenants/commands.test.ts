@@ -41,8 +41,8 @@ describe('tenon tenant', () => {
     await ensureOperatorTenant(house.platform);
     const { lines } = await run('tenant list', []);
     expect(lines.map((line) => line.split('  ').slice(1))).toEqual([
-      ['platform', 'ENTERPRISE', 'eu', 'eu-1', 'active'],
-      ['initech', 'FREE', 'us', 'us-1', 'active'],
+      ['platform', 'ENTERPRISE', 'eu', 'eu-1', 'pool', 'active'],
+      ['initech', 'FREE', 'us', 'us-1', 'pool', 'active'],
     ]);
     const listed = JSON.parse((await run('tenant list', [], true)).lines.join('\n')) as { slug: string }[];
     expect(listed.map(({ slug }) => slug)).toEqual(['platform', 'initech']);
