@@ -25,9 +25,10 @@ export async function raiseAlarm(audit: pg.Pool, { tenantId, sentence, now }: Al
 
 /**
  * What is looked after beside sequencing and sealing: whether every mutation has its event, whether the archive holds every
- * object as it was put, and whether a log has become shorter than the platform log has recorded.
+ * object as it was put, whether a log has become shorter than the platform log has recorded, and whether requests under the
+ * GDPR are answered in time.
  */
-export type AlarmKind = 'completeness' | 'archive' | 'shrunk';
+export type AlarmKind = 'completeness' | 'archive' | 'shrunk' | 'privacy';
 
 /** Shows an alarm of its own kind at a log; while one of the kind stands, its date is kept. */
 export async function raiseAlarmOf(

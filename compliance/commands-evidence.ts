@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { UsageError, type Command, type CommandArguments } from '#kit/command.ts';
+import { UsageError, type Command, type CommandArguments, type CommandSurroundings } from '#kit/command.ts';
 import { findTenantBySlug, type TenantPlace } from '#kit/directory.ts';
 import { readSigningKey } from '#kit/key-files.ts';
 import { log } from '#kit/log.ts';
@@ -20,7 +20,13 @@ export interface EvidenceCommandNeeds {
   readonly supergraphSdl: () => string;
 }
 
-const KINDS = { soc2: 'soc2', gdpr_access: 'gdpr_access', 'gdpr-access': 'gdpr_access' } as const;
+const KINDS = {
+  soc2: 'soc2',
+  gdpr_access: 'gdpr_access',
+  'gdpr-access': 'gdpr_access',
+  tenant_export: 'tenant_export',
+  'tenant-export': 'tenant_export',
+} as const;
 
 /** `evidence build`: the same packs as over the API, written into a folder. */
 export function evidenceBuild(needs: EvidenceCommandNeeds): Command {
@@ -29,32 +35,56 @@ export function evidenceBuild(needs: EvidenceCommandNeeds): Command {
     about: 'Builds an evidence pack of a tenant, signed, as a zip that verify checks offline.',
     options: {
       tenant: { about: 'Slug of the tenant', required: true },
-      kind: { about: 'soc2 or gdpr_access', required: true },
+      kind: { about: 'soc2, gdpr_access or tenant_export', required: true },
       from: { about: 'Beginning of the window, such as 2026-01-01', required: true },
       to: { about: 'End of the window, which is outside', required: true },
       subject: { about: 'The user (usr_...) that a gdpr_access pack is about' },
       out: { about: 'Folder to write it into', required: true },
     },
     run: async (surroundings, { options }) => {
-      const request = requestOf(options);
-      const platform = await surroundings.platform();
-      const tenant = await findTenantBySlug(platform.databases, options['tenant'] ?? '');
-      if (tenant === null) return fail('NOT_FOUND', `no tenant has the slug ${options['tenant']}`);
-      const builder = await builderOf(platform, tenant, needs);
-      const name = packFileName({ slug: tenant.slug, ...request });
-      const file = join(options['out'] ?? '.', name);
-      const { sha256, sizeBytes } = await writePack(file, { ...builder, ...request, tenant: tenant.id });
-      const hash = sha256.toString('hex');
-      if (surroundings.json) surroundings.write(JSON.stringify({ file, sha256: hash, sizeBytes }, null, 2));
-      else surroundings.write(`${file}\n${sizeBytes} bytes, sha256 ${hash}`);
-      return 0;
+      const { tenant: slug = '', out = '.' } = options;
+      return build(surroundings, { slug, out, needs, request: requestOf(options) });
     },
   };
 }
 
+/** `tenant export`: all that a tenant has, as she gets it over the API, written into a folder. */
+export function tenantExport(needs: EvidenceCommandNeeds): Command {
+  return {
+    name: 'tenant export',
+    about: 'Writes all that a tenant has, with a schema for each table and her log, as a signed zip.',
+    positionals: ['<slug>'],
+    options: { out: { about: 'Folder to write it into', required: true } },
+    run: async (surroundings, { positionals: [slug = ''], options: { out = '.' } }) => {
+      const window = { from: new Date(0), to: new Date() };
+      return build(surroundings, { slug, out, needs, request: { kind: 'tenant_export', window } });
+    },
+  };
+}
+
+interface BuildOrder {
+  readonly slug: string;
+  readonly out: string;
+  readonly request: Omit<EvidenceRequest, 'tenant'>;
+  readonly needs: EvidenceCommandNeeds;
+}
+
+async function build(surroundings: CommandSurroundings, { slug, out, request, needs }: BuildOrder): Promise<0> {
+  const platform = await surroundings.platform();
+  const tenant = await findTenantBySlug(platform.databases, slug);
+  if (tenant === null) return fail('NOT_FOUND', `no tenant has the slug ${slug}`);
+  const builder = await builderOf(platform, tenant, needs);
+  const file = join(out, packFileName({ slug: tenant.slug, ...request }));
+  const { sha256, sizeBytes } = await writePack(file, { ...builder, ...request, tenant: tenant.id });
+  const hash = sha256.toString('hex');
+  if (surroundings.json) surroundings.write(JSON.stringify({ file, sha256: hash, sizeBytes }, null, 2));
+  else surroundings.write(`${file}\n${sizeBytes} bytes, sha256 ${hash}`);
+  return 0;
+}
+
 function requestOf(options: CommandArguments['options']): Omit<EvidenceRequest, 'tenant'> {
   const kind = Object.entries(KINDS).find(([name]) => name === options['kind'])?.[1];
-  if (kind === undefined) throw new UsageError('--kind takes soc2 or gdpr_access');
+  if (kind === undefined) throw new UsageError('--kind takes soc2, gdpr_access or tenant_export');
   const window = { from: timeOf('from', options), to: timeOf('to', options) };
   const { subject } = options;
   if ((kind === 'gdpr_access') !== (subject !== undefined))

@@ -1,7 +1,7 @@
 import type { Command } from '#kit/command.ts';
 import { archiveSelfTestCommand } from './commands-archive.ts';
 import { doctor } from './commands-doctor.ts';
-import { evidenceBuild, type EvidenceCommandNeeds } from './commands-evidence.ts';
+import { evidenceBuild, tenantExport, type EvidenceCommandNeeds } from './commands-evidence.ts';
 import { keyCommands } from './commands-keys.ts';
 import { migrateCommand } from './commands-migrate.ts';
 import { operationCommands } from './commands-operations.ts';
@@ -27,5 +27,6 @@ export function complianceCommands(needs: EvidenceCommandNeeds): readonly Comman
     archiveSelfTestCommand,
     residencyCommand,
     evidenceBuild(needs),
+    tenantExport(needs),
   ];
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { subgraphs } from '#subgraphs';
+import { finishTenant, subgraphs } from '#subgraphs';
 import { cellStoresOf } from '#kit/cell-stores.ts';
 import { openDatabases } from '#kit/database.ts';
 import { startJobRunner } from '#kit/jobs/runner.ts';
@@ -148,6 +148,7 @@ function completeErasures({ platform, cells, keys, erasures }: Deployment): () =
     signer: { name: keys.current.name, privateKey: keys.current.privateKey },
     verifierKeys: keys.verifierKeys.map(parseVerifierKey),
     parts: personalDataParts(),
+    finishTenant,
     counters: erasures,
     backupMs: platform.config.backupDays === null ? null : platform.config.backupDays * DAY_MS,
     retentionMs: platform.config.retentionDays * DAY_MS,

@@ -84,9 +84,7 @@ async function help(words: readonly string[], command: Command | null): Promise<
 }
 
 async function groupOf(word: string): Promise<readonly Command[]> {
-  const within = (commands: readonly Command[]) => commands.filter(({ name }) => name.startsWith(`${word} `));
-  const group = within(own);
-  return group.length > 0 ? group : within(await allCommands());
+  return (await allCommands()).filter(({ name }) => name.startsWith(`${word} `));
 }
 
 function listOf(commands: readonly Command[]): string {

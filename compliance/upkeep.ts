@@ -12,6 +12,7 @@ import { createLagTurn, newLags } from './metrics/lags.ts';
 import { countTurn, type CellStanding, type TurnCounts } from './metrics/worker-metrics.ts';
 import { createReconcileTurn, newReconcileCounters } from './platform/reconcile-turn.ts';
 import { createPlatformTurn, newPlatformCounters } from './platform/turn.ts';
+import { createDeadlineTurn } from './privacy/deadline-turn.ts';
 import { createSelfTestTurn } from './retention/self-test-turn.ts';
 import { createRetentionTurn, newRetentionCounters } from './retention/turn.ts';
 import { createSearchTurn } from './search/turn.ts';
@@ -120,6 +121,7 @@ function startCell(options: UpkeepOptions, { cell, turns: counts, standing }: Ce
       defaultDays: retentionDays,
       counters: standing.retention,
     }),
+    'requests under the GDPR': createDeadlineTurn({ tenants: everywhere, audit, clock }),
     lags: createLagTurn({ tenants: everywhere, audit }, standing.lags),
     'the self-test of the archive': createSelfTestTurn({ cell: name, audit, archive, signer, clock }),
   };

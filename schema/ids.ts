@@ -36,6 +36,7 @@ export const ID_PREFIXES = [
   'str',
   'job',
   'sup',
+  'prq',
 ] as const;
 
 /** One of the prefixes. */

@@ -2,6 +2,7 @@
 export const SCOPES = {
   'tenant:read': 'See the tenant, its tier, region and state.',
   'tenant:write': 'Change the tenant and its tier.',
+  'tenant:export': 'Export all that the tenant has.',
   'schema:read': 'Ask the schema about itself (introspection).',
   'users:read': 'See users, groups and roles.',
   'users:write': 'Create, change and deactivate users; grant roles.',
@@ -39,6 +40,7 @@ export const BUILT_IN_ROLES = {
   admin: [
     'tenant:read',
     'tenant:write',
+    'tenant:export',
     'schema:read',
     'users:read',
     'users:write',

@@ -178,10 +178,14 @@ export interface StoreBudget {
 
 /** A budget of connections: `silo=3,bridge=8,cell=64`. */
 export function storeBudget(value: string): StoreBudget {
-  const [, perSilo, perBridge, perCell] = (/^silo=(\d{1,4}),bridge=(\d{1,4}),cell=(\d{1,4})$/.exec(value) ?? []).map(Number);
+  const [, perSilo, perBridge, perCell] = (/^silo=(\d{1,4}),bridge=(\d{1,4}),cell=(\d{1,4})$/.exec(value) ?? []).map(
+    Number,
+  );
   if (perSilo === undefined || perBridge === undefined || perCell === undefined) return refuse();
   // What works in a store while a transaction is open there needs a second connection.
-  return perSilo < 2 || perBridge < 2 || perCell < Math.max(perSilo, perBridge) ? refuse() : { perSilo, perBridge, perCell };
+  return perSilo < 2 || perBridge < 2 || perCell < Math.max(perSilo, perBridge)
+    ? refuse()
+    : { perSilo, perBridge, perCell };
 }
 
 /** Verifier key and address of each witness; no two may be the same. */

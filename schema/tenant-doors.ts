@@ -21,6 +21,7 @@ export type DoorClass = keyof typeof DOOR_CLASSES;
 export const SCOPE_CLASSES: Readonly<Record<Scope, DoorClass>> = {
   'tenant:read': 'export',
   'tenant:write': 'admin',
+  'tenant:export': 'export',
   'schema:read': 'read',
   'users:read': 'read',
   'users:write': 'admin',

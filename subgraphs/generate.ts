@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { subgraphs } from '#subgraphs';
 import { compose } from '#kit/composition.ts';
 import { auditActions } from '#kit/audit-actions.ts';
+import { PLATFORM_TABLES } from '#kit/personal-tables.ts';
 import { auditCatalogue } from '#schema/audit-actions/catalogue.ts';
 import { evolutionFaults } from '#schema/audit-actions/evolution.ts';
 import { entrySchema, schemaText } from '#schema/audit-actions/json-schema.ts';
@@ -35,6 +36,7 @@ function generatedFiles(): Map<string, string> {
     withTables('docs/tenants.md', { life: lifeTable(), 'life-days': lifeDaysTable(), doors: doorsTable() }),
   );
   files.set('docs/residency.md', withTables('docs/residency.md', { places: placesTable(), data: dataTable() }));
+  files.set('docs/privacy.md', withTables('docs/privacy.md', { 'personal-tables': personalTables() }));
   files.set(EVENT_SCHEMA, schemaText(entrySchema()));
   files.set('docs/audit-events.md', auditCatalogue(auditActions(supergraph)));
   return files;
@@ -88,6 +90,27 @@ function actionsTable(supergraph: string): string {
     ({ action, mutation, controls }) => `| \`${action}\` | \`${mutation}\` | ${controls.join(', ')} |`,
   );
   return ['| action | written by the mutation | controls |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+function personalTables(): string {
+  const parts = [
+    ...subgraphs.map(({ name, personalData }) => [name, personalData?.tables ?? {}] as const),
+    ['platform', PLATFORM_TABLES] as const,
+  ];
+  const rows = parts.flatMap(([part, tables]) =>
+    Object.entries(tables).map(([table, duty]) =>
+      duty.about === null
+        ? `| \`${table}\` | ${part} | nothing of a person | | ${cell(duty.because)} |`
+        : `| \`${table}\` | ${duty.store ?? part} | ${duty.end} | ${searchOf(duty.about)} | ${'because' in duty ? cell(duty.because) : ''} |`,
+    ),
+  );
+  return ['| table | store | at her erasure | rows about her | why |', '| --- | --- | --- | --- | --- |', ...rows].join(
+    '\n',
+  );
+}
+
+function searchOf(about: string): string {
+  return `\`${cell(about.replaceAll(/\s+/g, ' '))}\``;
 }
 
 /** Puts tables between the marks `<!-- name -->` and `<!-- /name -->` of a document; the rest stays as it is. */

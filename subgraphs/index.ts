@@ -10,4 +10,5 @@ export const subgraphs: readonly Subgraph[] = [identity, tenants, billing, audit
 
 export { makeDemoTenants, type DemoTenant } from './demo.ts';
 export { reconcileDirectory } from './tenants/directory-entry.ts';
+export { finishTenant } from './tenants/ending.ts';
 export { ensureOperatorTenant } from './tenants/provisioning.ts';

@@ -7,6 +7,7 @@ import { uuidOrNull } from '#schema/ids.ts';
 import { fieldWord } from '#schema/search-words.ts';
 import { dataClasses, type DataClass } from './data-classes.ts';
 import type { PackFiles } from './pack-files.ts';
+import { schemaOfRows } from './row-schema.ts';
 import { cellText, csvLines, type Row } from './table.ts';
 
 /** Who hands out what a subgraph holds of a person. */
@@ -68,7 +69,7 @@ function unknown(): never {
 
 /**
  * Writes what every subgraph holds of a person, as `data/<store>.json` with the classes of its fields and as
- * `data/<store>.csv`, and returns it for the report, by the names of the stores.
+ * `data/<store>.csv`, with a JSON Schema each, and returns it for the report, by the names of the stores.
  */
 export async function exportPersonalData(options: AccessExportOptions): Promise<ExportedStore[]> {
   const { ctx, subject, sources, supergraphSdl, files, onFailure } = options;
@@ -115,6 +116,7 @@ function innerNames(row: Row): string[] {
 
 async function writeStore(files: PackFiles, { store, rows, columns, classes }: ExportedStore): Promise<void> {
   await files.put(`data/${store}.json`, `${JSON.stringify({ v: 1, store, fields: classes, rows }, null, 2)}\n`);
+  await files.put(`schema/${store}.json`, `${JSON.stringify(schemaOfRows(store, columns, rows), null, 2)}\n`);
   const csv = files.begin(`data/${store}.csv`);
   await csv.write(csvLines([['row', ...columns]]));
   for (const [index, row] of rows.entries()) {

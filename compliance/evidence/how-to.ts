@@ -35,7 +35,7 @@ without anything. It follows no exchange of the signing key by itself: give each
 
 1. \`manifest.dsse.json\` is a DSSE envelope (Ed25519) over an in-toto statement that names the SHA-256 of \`manifest.json\`.
 2. \`manifest.json\` names every other file with its SHA-256, size and count of rows. Nothing else may be in the pack.
-${kind === 'soc2' ? SOC2_STEPS : ACCESS_STEPS}
+${STEPS[kind]}
 \`omissions\` in the manifest names what had to be left out. Where it is not empty, the pack is partial.
 `;
 }
@@ -50,7 +50,22 @@ const SOC2_STEPS = `3. \`log/v1/.../seg/*.jsonl.gz\` holds one audit entry a lin
 6. To sample, pick row numbers; they are the first column of every table and do not change from one build to the next.
 `;
 
-const ACCESS_STEPS = `3. \`data/<store>.json\` and \`.csv\` hold the same rows: everything that one store has of the person.
+const ACCESS_STEPS = `3. \`data/<store>.json\` and \`.csv\` hold the same rows: everything that one store has of the person;
+   \`schema/<store>.json\` is the JSON Schema of a row.
 4. \`processing.json\` says what the data are for, how long they are kept, where they lie and where they come from.
    The audit log itself is not in this pack, because it speaks of other people too.
 `;
+
+const EXPORT_STEPS = `3. \`data/<table>.csv\` and \`.ndjson\` hold the same rows: all that the tenant has in one table. \`schema/<table>.json\` is the
+   JSON Schema of a line. Ids are UUIDs; times are in UTC; large and decimal numbers are texts, so that none is rounded.
+   Secrets, their hashes and keys are left out.
+4. \`log/v1/.../seg/*.jsonl.gz\` holds the whole audit log, one entry a line, in RFC 8785 form; \`head.checkpoint\` in the manifest
+   is the signed note over it. What is personal in it is sealed.
+   Each table was read page by page while others wrote: what changed meanwhile may be in it or not.
+`;
+
+const STEPS: Readonly<Record<PackManifest['kind'], string>> = {
+  soc2: SOC2_STEPS,
+  gdpr_access: ACCESS_STEPS,
+  tenant_export: EXPORT_STEPS,
+};

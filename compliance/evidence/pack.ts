@@ -19,6 +19,7 @@ import type { PackHead } from './report-parts.ts';
 import { findHead } from './sealed-log.ts';
 import { writeSoc2Pack } from './soc2-pack.ts';
 import { openSpool } from './spool.ts';
+import { writeTenantPack } from './tenant-pack.ts';
 import { zipOf } from './zip.ts';
 
 /** A pack on its way. */
@@ -86,7 +87,7 @@ async function* packBytes(options: EvidenceBuilder & EvidenceRequest): AsyncGene
 
 async function writePack(options: EvidenceBuilder & EvidenceRequest, files: PackFiles): Promise<void> {
   const scope = await openScope(options, files);
-  const omissions = options.kind === 'soc2' ? await writeSoc2Pack(scope) : await writeAccessPack(scope);
+  const omissions = await WRITERS[options.kind](scope);
   await files.put('verify/KEYS', keysText(options));
   const { rotations = [] } = options;
   if (rotations.length > 0) await files.put('verify/ROTATIONS', encodeRotations(rotations));
@@ -108,6 +109,13 @@ async function writePack(options: EvidenceBuilder & EvidenceRequest, files: Pack
   );
   await files.put('manifest.dsse.json', JSON.stringify(envelope));
 }
+
+/** What is in a pack, by its kind. */
+const WRITERS: Readonly<Record<EvidenceRequest['kind'], (scope: PackScope) => Promise<PackManifest['omissions']>>> = {
+  soc2: writeSoc2Pack,
+  gdpr_access: writeAccessPack,
+  tenant_export: writeTenantPack,
+};
 
 async function openScope(options: EvidenceBuilder & EvidenceRequest, files: PackFiles): Promise<PackScope> {
   const { platform, tenant, kind, window, signingKey } = options;

@@ -31,6 +31,8 @@ const LOCK_CLASS = 0x65766964;
 const PAGE_SIZE = 50;
 /** A pack waits until its own request is sealed, so that it holds it; where sealing stands still, not longer than this. */
 const PATIENCE_MS = 60_000;
+/** So long a pack can be fetched. */
+const KEPT_MS = 30 * 86_400_000;
 
 /**
  * Returns the function that builds, each time it is called, at most one requested pack of every cell, and tells whether
@@ -51,6 +53,7 @@ async function buildNext(options: EvidenceTurnOptions, cell: string): Promise<bo
   let broken = true;
   client.on('error', ignore);
   try {
+    await expireOld(client, options.platform.clock());
     const pack = await claim(client, options.platform.clock());
     if (pack !== null) {
       await build(options, client, pack);
@@ -63,6 +66,17 @@ async function buildNext(options: EvidenceTurnOptions, cell: string): Promise<bo
     // A connection that is closed lets go of its lock, whatever went wrong.
     client.release(broken);
   }
+}
+
+/** A pack holds what is personal in plain text, so it does not lie about: it can be built anew. */
+async function expireOld(client: pg.PoolClient, now: Date): Promise<void> {
+  await client.query(
+    `with old as (update evidence_packs set state = 'expired', size_bytes = null, sha256 = null
+        where (tenant_id, id) in (select tenant_id, id from evidence_packs
+          where state = 'ready' and finished_at < $1 limit $2) returning tenant_id, id)
+     delete from evidence_chunks c using old where c.tenant_id = old.tenant_id and c.pack_id = old.id`,
+    [new Date(now.getTime() - KEPT_MS), PAGE_SIZE],
+  );
 }
 
 /** The oldest pack that nobody builds and whose request the sealed log holds; locked, and in state `building`. */

@@ -1,13 +1,24 @@
 import { canonicalBytes, type JsonValue } from '#schema/canonical-json.ts';
 import { signStatement, STATEMENT_TYPE, type DsseEnvelope, type Statement } from '#schema/dsse.ts';
 import { isObject } from '#schema/json-object.ts';
+import type { ErasedStore } from '#kit/personal-data.ts';
 import type { NoteSigner } from '#schema/signed-note.ts';
 
 /** What a certificate of erasure claims, as an in-toto predicate. */
 export const ERASURE_PREDICATE_TYPE = 'https://tenon.dev/erasure/v1';
 
-/** Where a person's data were, and how many rows went. */
-export type ErasedRows = { readonly store: string; readonly rows: number };
+/** What became of one store; `kept_until` is when the last of what stays under a destroyed key is gone, where it is known. */
+export type ErasedRows = { readonly [Key in keyof ErasedStore]: ErasedStore[Key] } & {
+  readonly kept_until: string | null;
+};
+
+/** How a store lets go of what was personal, as in `ErasedStore`. */
+const METHODS: readonly unknown[] = [
+  'deleted',
+  'cleared',
+  'withdrawn',
+  'key_destroyed',
+] satisfies ErasedStore['method'][];
 
 /** What was erased of whom. */
 export type ErasurePredicate = {
@@ -73,7 +84,10 @@ function isPredicate(value: { readonly [key: string]: JsonValue }): value is Era
 }
 
 function isErasedRows(value: unknown): boolean {
-  return isObject(value) && typeof value['store'] === 'string' && isCount(value['rows']);
+  if (!isObject(value) || typeof value['store'] !== 'string' || !METHODS.includes(value['method'])) return false;
+  const { method, rows, left, kept_until: until = 0 } = value;
+  // Nothing is certified that a search has found afterwards.
+  return isCount(rows) && isCount(left) && isTextOrNull(until) && (method === 'key_destroyed' || left === 0);
 }
 
 function isTextOrNull(value: unknown): boolean {

@@ -23,11 +23,15 @@ export interface ErasureRow {
 const COLUMNS = `tenant_id, event_id, epoch, seq, leaf, subject_id, key_id, basis, request, requested_at, erased_at,
   stores, statement`;
 
-/** Returns erasures that are not complete, oldest first. */
-export async function openErasures(audit: pg.ClientBase, limit: number): Promise<ErasureRow[]> {
+/** Returns erasures that are not complete, oldest first; where wanted those too that a legal hold has stopped, behind them. */
+export async function openErasures(
+  audit: pg.ClientBase,
+  { limit, held }: { readonly limit: number; readonly held: boolean },
+): Promise<ErasureRow[]> {
   const { rows } = await audit.query<ErasureRow>(
-    `select ${COLUMNS} from erasures where statement is null order by requested_at, event_id limit $1`,
-    [limit],
+    `select ${COLUMNS} from erasures where statement is null and (held_since is null or $2)
+      order by held_since is not null, requested_at, event_id limit $1`,
+    [limit, held],
   );
   return rows;
 }
@@ -94,11 +98,19 @@ export async function noteErased(
   { at, stores }: { at: Date; stores: readonly ErasedRows[] },
 ): Promise<ErasureRow> {
   const { rows } = await client.query<ErasureRow>(
-    `update erasures set erased_at = coalesce(erased_at, $3), stores = coalesce(stores, $4::jsonb)
+    `update erasures set erased_at = coalesce(erased_at, $3), stores = coalesce(stores, $4::jsonb), held_since = null
       where tenant_id = $1 and event_id = $2 returning ${COLUMNS}`,
     [row.tenant_id, row.event_id, at, JSON.stringify(stores)],
   );
   return rows[0] ?? row;
+}
+
+/** Writes down that a legal hold stops an erasure, and since when. */
+export async function noteHeld(audit: pg.ClientBase, row: ErasureRow, now: Date): Promise<void> {
+  await audit.query(
+    'update erasures set held_since = coalesce(held_since, $3) where tenant_id = $1 and event_id = $2',
+    [row.tenant_id, row.event_id, now],
+  );
 }
 
 /** Stores the statement, which lies in the archive by now. */

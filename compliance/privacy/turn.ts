@@ -1,19 +1,22 @@
 import type pg from 'pg';
 import type { log as logLine } from '#kit/log.ts';
 import { asTenonError, fail } from '#schema/errors.ts';
-import { idOf } from '#schema/ids.ts';
+import type { Platform } from '#kit/request-context.ts';
+import { idOf, type Id } from '#schema/ids.ts';
 import type { NoteSigner, NoteVerifier } from '#schema/signed-note.ts';
 import type { Archive } from '../archive/archive.ts';
 import { recordPlatformEvent } from '../platform/event.ts';
-import { eraseFromCell, hasReappeared, type Eraser } from './erase.ts';
+import { erasePerson, hasReappeared, type Eraser, type Stopped } from './erase.ts';
+import { eraseLogLetGo, eraseTenant, hasTenantReappeared } from './erase-tenant.ts';
 import { openLedger, toldOf, type ErasureLedger, type KeptErasure } from './erasure-ledger.ts';
-import { envelopeBytes, signErasure, type ErasurePredicate } from './erasure-statement.ts';
+import { envelopeBytes, signErasure, type ErasedRows, type ErasurePredicate } from './erasure-statement.ts';
 import {
   completeErasures,
   deleteTokens,
   isKnownErasure,
   noteErased,
   knowStatement,
+  noteHeld,
   noteStatement,
   openErasures,
   stillFound,
@@ -25,6 +28,8 @@ import { closeGap, tokenGaps } from './token-gaps.ts';
 /** What completing erasures needs; the platform is opened as `tenon_worker`. */
 export interface ErasureTurnOptions extends Eraser {
   readonly cells: readonly { readonly name: string; readonly region: string; readonly archive: Archive }[];
+  /** Takes a tenant of whom nothing is left to the end of her life; done again it does no harm. */
+  readonly finishTenant: (platform: Platform, tenant: Id<'tnt'>) => Promise<void>;
   /** Signs the statements; its name is the deployment's. */
   readonly signer: NoteSigner;
   /** Keys whose statements in the archive count: the signer's and those before it. */
@@ -34,6 +39,8 @@ export interface ErasureTurnOptions extends Eraser {
   /** How long backups of the databases are kept; null where nobody has said. */
   readonly backupMs: number | null;
   readonly log: typeof logLine;
+  /** How long the erasure of one tenant goes on before others have their turn; 3 s without it. */
+  readonly sliceMs?: number;
   /** By name of the cell; updated in place. */
   readonly counters?: Readonly<Record<string, ErasureCounters>>;
 }
@@ -51,6 +58,7 @@ export function newErasureCounters(): ErasureCounters {
   return { completed: 0, reapplied: 0, failures: 0 };
 }
 
+const SLICE_MS = 3_000;
 /** Erasures completed in one turn of a cell. */
 const AT_ONCE = 200;
 /** Blocks of 256 entries that are made findable again in one turn. */
@@ -58,6 +66,8 @@ const GAPS_AT_ONCE = 50;
 const PAGE_SIZE = 200;
 /** How long something that a restored backup brought back may stand. */
 const REAPPLIED_EVERY_MS = 60 * 60 * 1000;
+/** How long after the release of a hold what it has stopped may stand. */
+const HELD_TRIED_EVERY_MS = 60 * 1000;
 /** "eras" in ASCII: nothing else in the audit database locks this number. */
 const LOCK_CLASS = 0x65726173;
 
@@ -73,6 +83,7 @@ export function createErasureTurn(options: ErasureTurnOptions): () => Promise<bo
     ledger: openLedger({ archive, region, keys: options.verifierKeys }),
     counters: options.counters?.[name] ?? newErasureCounters(),
     reapplied: null,
+    heldTried: null,
   }));
   return async () => {
     let worked = false;
@@ -87,6 +98,8 @@ interface CellTurn {
   readonly counters: ErasureCounters;
   /** When the erasures were read back last. */
   reapplied: Date | null;
+  /** When it was looked last whether holds still stand. */
+  heldTried: Date | null;
 }
 
 interface TurnScope {
@@ -122,8 +135,10 @@ async function takeTurn(scope: TurnScope, cell: CellTurn): Promise<boolean> {
     await reapply(scope);
     cell.reapplied = now;
   }
+  const held = cell.heldTried === null || now.getTime() - cell.heldTried.getTime() >= HELD_TRIED_EVERY_MS;
+  if (held) cell.heldTried = now;
   let completed = 0;
-  for (const row of await openErasures(scope.client, AT_ONCE)) {
+  for (const row of await openErasures(scope.client, { limit: AT_ONCE, held })) {
     if (await tried(scope, row.tenant_id, () => complete(scope, row))) completed += 1;
   }
   scope.counters.completed += completed;
@@ -143,21 +158,49 @@ async function closeGaps(scope: TurnScope): Promise<number> {
 
 /**
  * The key is destroyed when the log tells of it. In this order, each step repeatable: the cell, the index, the time at
- * which nothing was left, the statement in the archive, the statement in the database.
+ * which nothing was left, of a tenant the end of her life, the statement in the archive, the statement in the database.
+ * False where it is not at its end: a legal hold stops it, or its time for now.
  */
-async function complete({ options, client, ledger }: TurnScope, row: ErasureRow): Promise<void> {
-  const stores = await eraseFromCell(options, row);
+async function complete({ options, client, ledger }: TurnScope, row: ErasureRow): Promise<boolean> {
+  const stores = await erase(options, row, { again: false });
+  if (stores === 'held') await noteHeld(client, row, options.platform.clock());
+  if (typeof stores === 'string') return false;
   const noted = await inTransaction(client, async () => {
-    const tokens = await deleteTokens(client, row);
-    const all = [...stores, { store: 'audit.index', rows: tokens }];
+    const all = [...stores, await clearIndex(client, row)];
     return noteErased(client, row, { at: options.platform.clock(), stores: all });
   });
+  if (row.subject_id === null) await options.finishTenant(options.platform, idOf('tnt', row.tenant_id));
   const predicate = predicateOf(noted, options.backupMs);
   const statement = envelopeBytes(signErasure(predicate, options.signer));
   const now = options.platform.clock();
   const retainUntil = new Date(now.getTime() + options.retentionMs);
   await knowStatement(client, await ledger.keep(predicate, statement, retainUntil), { now, retainUntil });
   await noteStatement(client, noted, statement.toString('utf8'));
+  return true;
+}
+
+/** Whoever is erased again was erased before any hold that stands now. */
+async function erase(
+  options: ErasureTurnOptions,
+  row: ErasureRow,
+  { again }: { readonly again: boolean },
+): Promise<readonly ErasedRows[] | Stopped> {
+  const { tenant_id: tenantId, subject_id: subject } = row;
+  const { platform, retentionMs, sliceMs = SLICE_MS } = options;
+  if (subject === null) return eraseTenant(platform, { tenantId, retentionMs, again, sliceMs });
+  const stores = await erasePerson(options, { ...row, subject_id: subject }, { again });
+  return typeof stores === 'string' ? stores : stores.map((store) => Object.assign({ kept_until: null }, store));
+}
+
+async function clearIndex(client: pg.ClientBase, row: ErasureRow): Promise<ErasedRows> {
+  const rows = await deleteTokens(client, row);
+  return {
+    store: 'audit.index',
+    method: 'deleted',
+    rows,
+    left: (await stillFound(client, [row])).length,
+    kept_until: null,
+  };
 }
 
 async function reapply(scope: TurnScope): Promise<void> {
@@ -198,7 +241,10 @@ async function takeBack(
     stores: null,
     statement: null,
   };
-  await eraseFromCell(options, row);
+  // Nothing of a tenant is erased but where an erasure of hers is known.
+  if (row.subject_id === null) await insertErasure(client, told);
+  await erase(options, row, { again: true });
+  if (row.subject_id === null) await options.finishTenant(options.platform, idOf('tnt', row.tenant_id));
   await inTransaction(client, async () => {
     await insertErasure(client, told);
     await deleteTokens(client, row);
@@ -209,17 +255,33 @@ async function takeBack(
   counters.reapplied += 1;
 }
 
-async function reapplyTenant({ options, client, counters }: TurnScope, rows: readonly ErasureRow[]): Promise<void> {
-  for (const row of await hasReappeared(options, rows)) {
-    await eraseFromCell(options, row);
+async function reapplyTenant(scope: TurnScope, rows: readonly ErasureRow[]): Promise<void> {
+  const { options, client, counters } = scope;
+  const end = rows.find(({ subject_id: subject }) => subject === null);
+  for (const row of end === undefined ? await peopleBack(options, rows) : await tenantBack(options, end)) {
+    await erase(options, row, { again: true });
+    if (row.subject_id === null) await options.finishTenant(options.platform, idOf('tnt', row.tenant_id));
     await tell(client, row, options.platform.clock());
     counters.reapplied += 1;
+  }
+  if (end !== undefined && (await eraseLogLetGo(options.platform, end.tenant_id))) {
+    const detail = { tenant: idOf('tnt', end.tenant_id), event: idOf('aud', end.event_id) };
+    await recordPlatformEvent(client, { type: 'log.expired', detail, at: options.platform.clock() });
   }
   for (const row of await stillFound(client, rows)) {
     await inTransaction(client, () => deleteTokens(client, row));
     await tell(client, row, options.platform.clock());
     counters.reapplied += 1;
   }
+}
+
+async function peopleBack(options: ErasureTurnOptions, rows: readonly ErasureRow[]): Promise<ErasureRow[]> {
+  const people = rows.flatMap((row) => (row.subject_id === null ? [] : [{ ...row, subject_id: row.subject_id }]));
+  return hasReappeared(options, people);
+}
+
+async function tenantBack({ platform }: ErasureTurnOptions, end: ErasureRow): Promise<ErasureRow[]> {
+  return (await hasTenantReappeared(platform, end.tenant_id)) ? [end] : [];
 }
 
 /** Ids alone: the platform log speaks of no person. */
@@ -245,10 +307,14 @@ function predicateOf(row: ErasureRow, backupMs: number | null): ErasurePredicate
   };
 }
 
-async function tried({ options, counters }: TurnScope, tenantId: string, work: () => Promise<void>): Promise<boolean> {
+/** False where it failed, or has said so itself. */
+async function tried(
+  { options, counters }: TurnScope,
+  tenantId: string,
+  work: () => Promise<void | boolean>,
+): Promise<boolean> {
   try {
-    await work();
-    return true;
+    return (await work()) !== false;
   } catch (error) {
     const { code, message } = asTenonError(error);
     counters.failures += 1;

@@ -102,10 +102,14 @@ function dueBlock({ tenantId, epoch, size, closed }: LogSize, block: number): Du
   return end > first && (closed || end - first === BLOCK_SIZE) ? { tenantId, epoch, block, first, end } : null;
 }
 
-/** Returns the logs that, as far as this worker remembers, have grown a block, and epochs that have ended. */
+/**
+ * Returns the logs that, as far as this worker remembers, have grown a block, and epochs that have ended. The words of a
+ * tenant who has ended are erased, and nobody looks for them.
+ */
 async function grownLogs(client: pg.PoolClient, { next, left }: Progress): Promise<LogSize[]> {
   const { rows } = await client.query<{ tenant_id: string; epoch: number; size: string }>(
-    `select tenant_id, epoch, size from log_heads where size >= ${BLOCK_SIZE} or epoch > 1`,
+    `select tenant_id, epoch, size from log_heads h where (size >= ${BLOCK_SIZE} or epoch > 1)
+        and not exists (select from erasures e where e.tenant_id = h.tenant_id and e.subject_id is null)`,
   );
   const logs = rows.map((row): LogSize => ({
     tenantId: row.tenant_id,

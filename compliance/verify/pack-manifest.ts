@@ -5,7 +5,7 @@ import { isId, type Id } from '#schema/ids.ts';
 /** What the manifest of an evidence pack says; docs/formats.md tells every field. Hashes are lower-case hex. */
 export interface PackManifest {
   readonly v: 1;
-  readonly kind: 'soc2' | 'gdpr_access';
+  readonly kind: 'soc2' | 'gdpr_access' | 'tenant_export';
   readonly deployment: string;
   readonly tenant: { readonly id: Id<'tnt'>; readonly slug: string; readonly region: string };
   /** The end is outside. */
@@ -66,7 +66,7 @@ const isPath: Check = (value) => typeof value === 'string' && value.length <= MA
 
 const isPackManifest: (value: unknown) => value is PackManifest = isShape<PackManifest>({
   v: (value) => value === 1,
-  kind: (value) => value === 'soc2' || value === 'gdpr_access',
+  kind: (value) => value === 'soc2' || value === 'gdpr_access' || value === 'tenant_export',
   deployment: isText,
   tenant: isShape({ id: (value) => typeof value === 'string' && isId('tnt', value), slug: isText, region: isText }),
   window: isShape({ from: isTime, to: isTime }),

@@ -1,7 +1,7 @@
 import type { ActionRows } from './action.ts';
 import { choice, count, flag, hash, id, list, nullable, text, time, type Fields } from './field.ts';
 
-const kind = choice('soc2', 'gdpr_access');
+const kind = choice('soc2', 'gdpr_access', 'tenant_export');
 const savedView: Fields = { shared: flag, filters: list(text(40), 20) };
 
 const stream: Fields = {

@@ -11,6 +11,7 @@ import type { PersonalSubject } from './field.ts';
 import { gatewayActions } from './gateway.ts';
 import { jobActions } from './jobs.ts';
 import { offerActions } from './offers.ts';
+import { privacyActions } from './privacy.ts';
 import { productActions } from './product.ts';
 import { signInActions } from './sign-in.ts';
 import { supportActions } from './support.ts';
@@ -28,6 +29,7 @@ export const AUDIT_ACTION_PARTS: Readonly<Record<string, ActionRows>> = {
   Product: productActions,
   'Documents between tenants': offerActions,
   'Audit log': auditActions,
+  Privacy: privacyActions,
   Gateway: gatewayActions,
 };
 

@@ -5,18 +5,20 @@ import { connectionOf } from '#kit/connection.ts';
 import { UserReference } from './model.ts';
 
 /** The kinds of pack. */
-export type EvidenceKind = 'soc2' | 'gdpr_access';
+export type EvidenceKind = 'soc2' | 'gdpr_access' | 'tenant_export';
 /** How far a pack is. */
-export type EvidenceState = 'requested' | 'building' | 'ready' | 'failed';
+export type EvidenceState = 'requested' | 'building' | 'ready' | 'failed' | 'expired';
 
 /** The kinds by the names of the graph. */
 export const EvidenceKindEnum = {
   SOC2: 'soc2',
   GDPR_ACCESS: 'gdpr_access',
+  TENANT_EXPORT: 'tenant_export',
 } as const satisfies Record<Uppercase<EvidenceKind>, EvidenceKind>;
 registerEnumType(EvidenceKindEnum, {
   name: 'EvidenceKind',
-  description: 'Controls and populations of a SOC 2 window, or all that is held of one person (GDPR Article 15).',
+  description:
+    'Controls and populations of a SOC 2 window, all that is held of one person (GDPR Article 15), or all that the tenant has.',
 });
 
 /** The states by the names of the graph. */
@@ -25,8 +27,12 @@ export const EvidenceStateEnum = {
   BUILDING: 'building',
   READY: 'ready',
   FAILED: 'failed',
+  EXPIRED: 'expired',
 } as const satisfies Record<Uppercase<EvidenceState>, EvidenceState>;
-registerEnumType(EvidenceStateEnum, { name: 'EvidenceState', description: 'How far an evidence pack is.' });
+registerEnumType(EvidenceStateEnum, {
+  name: 'EvidenceState',
+  description: 'How far an evidence pack is; 30 days after it was ready it has expired, and can be asked for anew.',
+});
 
 /** A signed zip that somebody can verify offline. */
 @ObjectType({ description: 'A signed zip over a window of time, verified offline with `tenon verify`.' })

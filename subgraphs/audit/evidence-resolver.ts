@@ -31,6 +31,16 @@ export class EvidencePackResolver {
   ) {
     return { pack: await requestEvidence(ctx, input) };
   }
+
+  @Mutation(() => RequestEvidencePayload, {
+    description:
+      'Has all that the tenant has put together: every table with its schema, and the audit log with its proofs.',
+  })
+  @Directive('@audit(action: "evidence.request")')
+  @Directive('@permission(scope: "tenant:export")')
+  async requestTenantExport(@Ctx() ctx: RequestContext) {
+    return { pack: await requestEvidence(ctx, { kind: 'tenant_export', from: new Date(0), to: ctx.clock() }) };
+  }
 }
 
 function nullIfMissing(error: unknown): null {

@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream';
 import { beginBulk, type BulkWork } from '#kit/bulk-lane.ts';
 import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
-import { inTenantAudit } from '#kit/database.ts';
-import { recordAudit } from '#kit/outbox.ts';
+import { authorize } from '#kit/authorize.ts';
+import { inTenant, inTenantAudit } from '#kit/database.ts';
+import { appendAudit, recordAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, uuidOrNull } from '#schema/ids.ts';
@@ -15,10 +16,11 @@ const MOST_OPEN = 20;
  * Asks the worker for a pack. The log and the request lie in two databases, so the event is written first, with the
  * pack's id in it: a request that is nowhere else to be found has at least been recorded, and none is unrecorded.
  * A window that is empty, a subject where there must be none, or none where there must be one is BAD_USER_INPUT; more
- * than 20 unfinished packs are CONFLICT.
+ * than 20 unfinished packs are CONFLICT. An export of the whole tenant asks for `tenant:export`.
  */
 export async function requestEvidence(ctx: RequestContext, input: RequestEvidenceInput): Promise<EvidencePack> {
   const subject = subjectOf(input);
+  if (input.kind === 'tenant_export') authorize(ctx, 'tenant:export');
   if (!(input.from < input.to)) fail('BAD_USER_INPUT', 'the window is empty', { hint: '"to" must lie behind "from".' });
   await requireRoom(ctx);
   const id = mintId('evd');
@@ -79,9 +81,9 @@ export async function findEvidence(ctx: RequestContext, id: string): Promise<Evi
 }
 
 /**
- * Returns the pack and its bytes, having recorded the download; until it is ready it is NOT_FOUND. One piece is in
- * memory at a time, each read in a transaction of its own; a pack that turns out shorter than it should be breaks off. It is
- * bulk work, with the errors of `beginBulk`.
+ * Returns the pack and its bytes, having recorded the download; until it is ready it is NOT_FOUND. An export of the whole
+ * tenant asks for `tenant:export` too. One piece is in memory at a time, each read in a transaction of its own; a pack that
+ * turns out shorter than it should be breaks off. It is bulk work, with the errors of `beginBulk`.
  */
 export async function downloadEvidence(
   ctx: RequestContext,
@@ -91,19 +93,32 @@ export async function downloadEvidence(
   if (pack.state !== 'ready' || pack.sizeBytes === null) {
     fail('NOT_FOUND', `the pack is ${pack.state}`, { hint: 'The pack is not ready.' });
   }
+  // All that the tenant has is more than an auditor is shown.
+  if (pack.kind === 'tenant_export') authorize(ctx, 'tenant:export');
   const bulk = await beginBulk(ctx);
   try {
-    await recordAudit(ctx, {
-      action: 'evidence.download',
-      resource: { type: 'evidence_pack', id: pack.id, name: null },
-      context: { kind: pack.kind, sha256: pack.sha256 },
-    });
+    await recordDownload(ctx, pack);
   } catch (error) {
     bulk.end();
     throw error;
   }
   const chunks = bulk.paced(chunksOf(bulk, pack.id, pack.sizeBytes));
   return { pack, bytes: bulk.stream(chunks, { objectMode: false }) };
+}
+
+async function recordDownload(ctx: RequestContext, pack: EvidencePack): Promise<void> {
+  await inTenant(ctx, async (tx) => {
+    await appendAudit(tx, ctx, {
+      action: 'evidence.download',
+      resource: { type: 'evidence_pack', id: pack.id, name: null },
+      context: { kind: pack.kind, sha256: pack.sha256 },
+    });
+    // Who fetches it hands it on: what it answers is answered.
+    await tx.query('update privacy_requests set answered_at = $2 where pack_id = $1 and answered_at is null', [
+      uuidOf('evd', pack.id),
+      ctx.clock(),
+    ]);
+  });
 }
 
 interface PackRow {
@@ -144,10 +159,10 @@ function packOf({ platform }: RequestContext, row: PackRow): EvidencePack {
 }
 
 function subjectOf({ kind, subject }: RequestEvidenceInput): string | null {
-  if (kind === 'soc2') {
+  if (kind !== 'gdpr_access') {
     return subject == null
       ? null
-      : fail('BAD_USER_INPUT', 'soc2 has no subject', { hint: '"subject" is for gdpr_access alone.' });
+      : fail('BAD_USER_INPUT', `${kind} has no subject`, { hint: '"subject" is for gdpr_access alone.' });
   }
   const uuid = subject == null ? null : uuidOrNull('usr', subject);
   return (

@@ -5,8 +5,10 @@ import { consistencyRoutes } from './consistency-routes.ts';
 import { EvidencePackResolver } from './evidence-resolver.ts';
 import { evidenceRoutes } from './evidence-routes.ts';
 import { collectPersonalData, erasePersonalData } from './personal-data.ts';
+import { personalTables } from './personal-tables.ts';
 import { ErasureResolver } from './personal-erasure-resolver.ts';
 import { erasureRoutes } from './personal-erasure-routes.ts';
+import { PrivacyRequestResolver } from './privacy-request-resolver.ts';
 import { platformRoutes } from './platform-proof.ts';
 import { AuditEventResolver } from './resolver.ts';
 import { AuditRetentionResolver } from './retention-resolver.ts';
@@ -29,9 +31,10 @@ export const audit = defineSubgraph({
     ConsistencyProofResolver,
     ErasureResolver,
     EvidencePackResolver,
+    PrivacyRequestResolver,
   ],
   entities: [AuditStream, AuditView],
   references: { AuditEvent: findEvents },
   routes: [...auditRoutes, ...consistencyRoutes, ...erasureRoutes, ...evidenceRoutes, ...platformRoutes],
-  personalData: { collect: collectPersonalData, erase: erasePersonalData },
+  personalData: { tables: personalTables, collect: collectPersonalData, erase: erasePersonalData },
 });

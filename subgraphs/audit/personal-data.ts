@@ -10,6 +10,7 @@ import { entryOf, readHead, type EntryPlace, type EntryRow } from './entries.ts'
 import { streamEntries } from './entry-stream.ts';
 import { searchSealed } from './personal-search.ts';
 import type { FoundEntries } from './search.ts';
+import { requestsOf } from './privacy-requests.ts';
 import { mentionQuery, phrasesOf } from './search-terms.ts';
 
 type PersonalRow = PersonalDataSet['rows'][number];
@@ -17,7 +18,7 @@ type PersonalRow = PersonalDataSet['rows'][number];
 /**
  * Returns what the log holds of a person: every entry in which her id or her address stands, so what she did, what was
  * done to her and where she is named; the evidence packs that she asked for or that are about her; and the saved views
- * that she made or that name her address. Network data are those of her own doings alone.
+ * that she made or that name her address, and what she has asked for. Network data are those of her own doings alone.
  */
 export async function collectPersonalData(ctx: RequestContext, subject: DataSubject): Promise<PersonalDataSet[]> {
   const head = await inTenantAudit(ctx, readHead);
@@ -34,6 +35,7 @@ export async function collectPersonalData(ctx: RequestContext, subject: DataSubj
     { store: 'audit.auditEvents', rows: [...found.values()] },
     { store: 'audit.evidencePacks', rows: await packsAbout(ctx, subject) },
     { store: 'audit.auditViews', rows: await viewsAbout(ctx, subject) },
+    { store: 'audit.privacyRequests', rows: await requestsOf(ctx, subject.userId) },
   ];
 }
 
@@ -46,27 +48,32 @@ export async function erasePersonalData(
   tx: TenantTransaction,
   { userId }: DataSubject,
 ): Promise<readonly ErasedStore[]> {
-  const withdrawn = await withdrawPacks(ctx, userId);
-  const [views] = await tx.query<{ rows: string }>('select tenon.erase_audit_views($1) as rows', [
-    uuidOf('usr', userId),
-  ]);
-  return [
-    { store: 'audit.evidencePacks', rows: withdrawn },
-    { store: 'audit.auditViews', rows: Number(views?.rows ?? 0) },
-  ];
+  const packs = await withdrawPacks(ctx, userId);
+  await tx.query('select tenon.erase_audit_views($1)', [uuidOf('usr', userId)]);
+  return [{ store: 'audit.evidencePacks', method: 'withdrawn', ...packs }];
 }
 
-async function withdrawPacks(ctx: RequestContext, userId: DataSubject['userId']): Promise<number> {
+async function withdrawPacks(
+  ctx: RequestContext,
+  userId: DataSubject['userId'],
+): Promise<Pick<ErasedStore, 'rows' | 'left'>> {
   return inTenantAudit(ctx, async (tx) => {
     const withdrawn = await tx.query<{ id: string }>(
       `update evidence_packs set state = 'failed', size_bytes = null, sha256 = null, failure = $2
-        where state = 'ready' and (subject_id = $1 or kind = 'soc2') returning id`,
+        where ${MAY_NAME_HER} returning id`,
       [uuidOf('usr', userId), WITHDRAWN],
     );
     await tx.query('delete from evidence_chunks where pack_id = any ($1::uuid[])', [withdrawn.map(({ id }) => id)]);
-    return withdrawn.length;
+    const [left] = await tx.query<{ packs: number }>(
+      `select count(*)::integer as packs from evidence_packs
+        where ${MAY_NAME_HER} or (subject_id = $1 and exists (select from evidence_chunks c where c.pack_id = id))`,
+      [uuidOf('usr', userId)],
+    );
+    return { rows: withdrawn.length, left: left?.packs ?? 0 };
   });
 }
+
+const MAY_NAME_HER = `(state = 'ready' and (subject_id = $1 or kind <> 'gdpr_access'))`;
 
 /** Whether a view names an address; without one it does not. */
 const NAMES_ADDRESS = `($2::text is not null and position(lower($2) in lower(concat_ws(' ', name, filter::text))) > 0)`;

@@ -2,11 +2,14 @@ import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/
 import { inTenant, inTenantAudit, type TenantTransaction } from '#kit/database.ts';
 import { isHeld } from '#kit/legal-hold.ts';
 import { appendAudit } from '#kit/outbox.ts';
+import type { ErasedStore } from '#kit/personal-data.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { canonicalJson, type JsonValue } from '#schema/canonical-json.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, uuidOf, uuidOrNull } from '#schema/ids.ts';
-import type { EraseSubjectInput, Erasure } from './personal-erasure-model.ts';
+import type { EraseSubjectInput, Erasure, ErasureStore } from './personal-erasure-model.ts';
+import { requireReceived } from './privacy-deadline.ts';
+import { enterRequest } from './privacy-requests.ts';
 import { findProofs } from './proof.ts';
 
 /**
@@ -17,11 +20,12 @@ import { findProofs } from './proof.ts';
  */
 export async function eraseSubject(
   ctx: RequestContext,
-  { userId, basis, request }: EraseSubjectInput,
+  { userId, basis, request, receivedAt }: EraseSubjectInput,
 ): Promise<Erasure> {
   const subject = uuidOf('usr', userId);
   if (ctx.tenant.actor.id === userId)
     fail('FORBIDDEN', 'an administrator would erase herself', { hint: 'Another administrator has to erase you.' });
+  const received = requireReceived(receivedAt, ctx.clock());
   return inTenant(ctx, async (tx) => {
     if (await isHeld(tx))
       fail('CONFLICT', 'a legal hold keeps what would be erased', {
@@ -35,6 +39,13 @@ export async function eraseSubject(
       resource: { type: 'user', id: userId, name: null },
       context: { kid, basis, request: request ?? null },
     });
+    await enterRequest(tx, ctx, {
+      subject: userId,
+      kind: 'erasure',
+      reference: request ?? null,
+      receivedAt: received,
+      answer: idOf('aud', uuidOf('aud', event.id)),
+    });
     return {
       id: event.id,
       subject: { id: userId },
@@ -45,6 +56,7 @@ export async function eraseSubject(
       requestedAt: now,
       erasedAt: null,
       certificateUrl: null,
+      stores: [],
     };
   });
 }
@@ -107,9 +119,11 @@ interface ErasureRow {
   readonly requested_at: Date;
   readonly erased_at: Date | null;
   readonly statement: string | null;
+  readonly held_since: Date | null;
+  readonly stores: readonly (ErasedStore & { readonly kept_until: string | null })[] | null;
 }
 
-const COLUMNS = 'event_id, subject_id, key_id, basis, request, requested_at, erased_at, statement';
+const COLUMNS = 'event_id, subject_id, key_id, basis, request, requested_at, erased_at, statement, held_since, stores';
 
 async function readErasure(ctx: RequestContext, id: string): Promise<ErasureRow | null> {
   const uuid = uuidOrNull('aud', id);
@@ -128,9 +142,14 @@ function erasureOf(ctx: RequestContext, row: ErasureRow): Erasure {
     keyId: row.key_id,
     basis: row.basis,
     request: row.request,
-    state: isErased ? 'erased' : 'requested',
+    state: isErased ? 'erased' : row.held_since === null ? 'requested' : 'held',
     requestedAt: row.requested_at,
     erasedAt: isErased ? row.erased_at : null,
+    stores: (row.stores ?? []).map(storeOf),
     certificateUrl: isErased ? `${ctx.platform.publicUrl}/v1/audit/erasures/${id}/certificate` : null,
   };
+}
+
+function storeOf({ kept_until: until, ...store }: ErasedStore & { readonly kept_until: string | null }): ErasureStore {
+  return { ...store, keptUntil: until === null ? null : new Date(until) };
 }

@@ -2,6 +2,7 @@ import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { usageImport } from './commands.ts';
 import { Invoice, InvoiceLine } from './model.ts';
 import { collectPersonalData, erasePersonalData } from './personal-data.ts';
+import { personalTables } from './personal-tables.ts';
 import { InvoiceResolver, UsageResolver } from './resolver.ts';
 import { invoicePdfRoute, usageRoute } from './routes.ts';
 import { findInvoices } from './service.ts';
@@ -13,6 +14,6 @@ export const billing = defineSubgraph({
   entities: [Invoice, InvoiceLine],
   references: { Invoice: findInvoices },
   routes: [usageRoute, invoicePdfRoute],
-  personalData: { collect: collectPersonalData, erase: erasePersonalData },
+  personalData: { tables: personalTables, collect: collectPersonalData, erase: erasePersonalData },
   commands: [usageImport],
 });

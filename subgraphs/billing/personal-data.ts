@@ -42,8 +42,6 @@ export async function erasePersonalData(
   tx: TenantTransaction,
   { userId }: DataSubject,
 ): Promise<readonly ErasedStore[]> {
-  const [cleared] = await tx.query<{ rows: string }>('select tenon.erase_usage_events($1) as rows', [
-    uuidOf('usr', userId),
-  ]);
-  return [{ store: 'billing.usageEvents', rows: Number(cleared?.rows ?? 0) }];
+  await tx.query('select tenon.erase_usage_events($1)', [uuidOf('usr', userId)]);
+  return [];
 }

@@ -21,13 +21,12 @@ export async function erasePerson(
     [user],
   );
   const [deleted] = await tx.query<{ rows: string }>('select tenon.erase_user($1) as rows', [user]);
-  const rows = Number(deleted?.rows ?? 0);
-  if (rows > 0) {
+  if (Number(deleted?.rows ?? 0) > 0) {
     await appendAudit(tx, ctx, {
       action: 'user.delete',
       resource: { type: 'user', id: userId, name: null },
       context: { sessions: ended?.sessions ?? 0, api_keys: ended?.api_keys ?? 0 },
     });
   }
-  return [{ store: 'identity.users', rows }];
+  return [];
 }

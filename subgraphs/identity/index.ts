@@ -7,6 +7,7 @@ import { Credential, Group, Role, User } from './model.ts';
 import { oidcRoutes } from './oidc/routes.ts';
 import { erasePerson } from './erasure.ts';
 import { collectPersonalData } from './personal-data.ts';
+import { personalTables } from './personal-tables.ts';
 import { GroupRoleResolver, ProvisionedUserResolver, ScimConnectionResolver } from './provisioning/resolver.ts';
 import { GroupResolver, UserResolver } from './resolver.ts';
 import { SamlConnectionResolver } from './saml/resolver.ts';
@@ -65,7 +66,7 @@ export const identity = defineSubgraph({
   ],
   references: { User: findUsers, Group: findGroups },
   routes: [...scimRoutes, ...signInRoutes, ...samlRoutes, ...sessionRoutes, ...oidcRoutes, ...securityEventRoutes],
-  personalData: { collect: collectPersonalData, erase: erasePerson },
+  personalData: { tables: personalTables, collect: collectPersonalData, erase: erasePerson },
   work: (platform) => {
     const works = [startDeliveries(platform), startUpkeep(platform)];
     return { stop: async () => void (await Promise.all(works.map((work) => work.stop()))) };

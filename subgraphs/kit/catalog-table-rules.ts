@@ -43,6 +43,7 @@ export const WORKER_TABLES: readonly string[] = [
   'archive_objects',
   'archive_scans',
   'jobs',
+  'privacy_requests',
 ];
 
 /** Tables that the worker reads for all tenants in one statement, to do what they decide, and changes for none. */
@@ -80,8 +81,11 @@ const SECURITY_DEFINERS: ReadonlySet<string> = new Set([
 ]);
 /** The queue's own tables hold who, which and a token; the worker takes from them for all tenants, others never. */
 const QUEUE_POLICY = { schema: 'graphile_worker', name: 'worker_access', roles: 'tenon_worker' };
-/** What removes an erased person runs with the rights of this role, as whom nobody logs in. */
+/** What removes an erased person, or an ended tenant, runs with the rights of this role, as whom nobody logs in. */
 const ERASER = 'tenon_eraser';
+/** They take a person; two are for a tenant who has ended. Whose rows it is about they take from the context. */
+const ERASERS =
+  /^tenon\.(?:erase_\w+\(person uuid\)|erase_tenant_rows\(target text, at_most integer\)|erase_tenant_facts\(\))$/;
 /** In a scalar subselect, which PostgreSQL runs once a statement instead of once a row. */
 const WALL = '(tenant_id = ( SELECT tenon.tenant_id() AS tenant_id))';
 
@@ -197,7 +201,7 @@ export const TABLE_RULES: readonly CatalogRule[] = [
   {
     name: 'security-definers',
     requirement:
-      'The only functions with rights beyond those of their callers are tenon.tenant_id(), tenon.add_job() and those that erase a person.',
+      'The only functions with rights beyond those of their callers are tenon.tenant_id(), tenon.add_job() and those that erase.',
     breaches: (catalog) =>
       definers(catalog)
         .filter((definer) => !isKnownDefiner(definer.object))
@@ -205,7 +209,7 @@ export const TABLE_RULES: readonly CatalogRule[] = [
   },
   {
     name: 'erasers',
-    requirement: 'Every function that erases a person belongs to tenon_eraser and is called by tenon_worker alone.',
+    requirement: 'Every function that erases belongs to tenon_eraser and is called by tenon_worker alone.',
     breaches: (catalog) => definers(catalog).filter(isEraser).flatMap(eraserBreaches),
   },
   {
@@ -311,7 +315,7 @@ export function isKnownDefiner(object: string): boolean {
 }
 
 function isEraser({ object }: Pick<Definer, 'object'>): boolean {
-  return /^tenon\.erase_\w+\(person uuid\)$/.test(object);
+  return ERASERS.test(object);
 }
 
 function isWalled(table: CatalogRelation): boolean {

@@ -38,6 +38,7 @@ function replacements({ plural, singular, idPrefixes }: Names): [RegExp, string]
     [/\bdocument_/g, `${singular}_item_`],
     [/(?<=\b(?:from|into|join|update|table|on|index) (?:app\.)?)documents\b/g, `${singular}_items`],
     [/(?<=app\.|Entity\(')documents\b/g, `${singular}_items`],
+    [/(?<=\n  )documents(?=: \{)/g, `${singular}_items`],
     [/\bdocuments_by/g, `${singular}_items_by`],
     [/(?<=['"])document(?=['".])/g, `${singular}_item`],
     [/documents\.(?=tenant|roles|test)/g, `${singular}-items.`],

@@ -2,6 +2,7 @@ import { defineSubgraph } from '#kit/define-subgraph.ts';
 import { Document, DocumentShare, Project } from './model.ts';
 import { OFFERS } from './offer-parts.ts';
 import { collectPersonalData, erasePersonalData } from './personal-data.ts';
+import { personalTables } from './personal-tables.ts';
 import { DocumentResolver, ProjectResolver } from './resolver.ts';
 import { findDocuments, findProjects } from './service.ts';
 
@@ -11,5 +12,5 @@ export const product = defineSubgraph({
   resolvers: [ProjectResolver, DocumentResolver, ...OFFERS.resolvers],
   entities: [Project, Document, DocumentShare, ...OFFERS.entities],
   references: { Project: findProjects, Document: findDocuments },
-  personalData: { collect: collectPersonalData, erase: erasePersonalData },
+  personalData: { tables: personalTables, collect: collectPersonalData, erase: erasePersonalData },
 });

@@ -38,6 +38,7 @@ const CONCURRENCY = 4;
  */
 export async function claimPlace(databases: Databases, claim: Claim): Promise<TenantPlace> {
   const cell = await emptiestCell(databases, claim.region);
+  await requireNeverUsed(databases, claim.slug);
   const { placement = 'pool' } = claim;
   if (placement === 'pool') {
     await databases.directory.query(
@@ -63,6 +64,24 @@ export async function copyToDirectory(databases: Databases, tenant: Tenant): Pro
   );
   forgetTenant(databases, idOf('tnt', uuidOf('tnt', tenant.id)));
   return rowCount === 1;
+}
+
+/**
+ * Reduces the entry of an erased tenant to her id and where she lived; done again it changes nothing. Her slug stays
+ * taken, by its hash alone; her e-mail domains are free.
+ */
+export async function retirePlace(databases: Databases, { id, slug }: TenantPlace, now: Date): Promise<void> {
+  const retired = `erased-${id.slice('tnt_'.length)}`;
+  const tenant = uuidOf('tnt', id);
+  if (slug !== retired)
+    await databases.directory.query(
+      `with slugs as (insert into retired_slugs values (sha256(convert_to($1, 'UTF8'))) on conflict do nothing)
+       update tenants set slug = $2, state = 'erased', erased_at = coalesce(erased_at, $3), version = version + 1
+        where id = $4`,
+      [slug, retired, now, tenant],
+    );
+  await databases.directory.query('delete from email_domains where tenant_id = $1', [tenant]);
+  forgetTenant(databases, id);
 }
 
 /**
@@ -102,6 +121,15 @@ export async function listPlaces(databases: Databases, args: ConnectionArgs): Pr
     [after, request.limit],
   );
   return pageOf(rows.map(withPublicId), request);
+}
+
+/** The slug of an erased tenant is known by its hash alone. */
+async function requireNeverUsed(databases: Databases, slug: string): Promise<void> {
+  const { rows } = await databases.directory.query(
+    `select 1 as one from retired_slugs where slug_sha256 = sha256(convert_to($1, 'UTF8'))`,
+    [slug],
+  );
+  if (rows.length > 0) fail('UNIQUENESS', 'the slug is retired', { hint: `The slug ${slug} is taken.` });
 }
 
 async function emptiestCell(databases: Databases, region: string): Promise<string> {

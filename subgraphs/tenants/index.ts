@@ -9,6 +9,7 @@ import { LifeResolver } from './life-resolver.ts';
 import { LimitsResolver } from './limits-resolver.ts';
 import { Tenant } from './model.ts';
 import { RegisteredOperation } from './operation-model.ts';
+import { personalTables } from './personal-tables.ts';
 import { OperationResolver } from './operation-resolver.ts';
 import { ResidencyResolver } from './residency-resolver.ts';
 import { TenantResolver } from './resolver.ts';
@@ -33,6 +34,7 @@ export const tenants = defineSubgraph({
   entities: [Tenant, RegisteredOperation, Job],
   references: { Tenant: findTenants, Job: findJobs },
   routes: signUpRoutes,
+  personalData: { tables: personalTables, collect: async () => [], erase: async () => [] },
   jobs: [liveJob, notifyJob],
   turns: [lifeTurn],
   commands: tenantCommands,

@@ -27,6 +27,7 @@ describe('the program', { timeout: 120_000 }, () => {
       'keys rotate',
       'migrate',
       'tenant create',
+      'tenant export',
       'usage import',
       'verify',
     ]) {
@@ -326,7 +327,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
     ]);
     expect(endings.map(({ code, err }) => [code, err])).toEqual([
       [2, 'no tenant has the slug nobody\n'],
-      [2, '--kind takes soc2 or gdpr_access\n'],
+      [2, '--kind takes soc2, gdpr_access or tenant_export\n'],
       [2, 'no such person in this tenant\n'],
     ]);
   });

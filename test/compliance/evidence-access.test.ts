@@ -60,6 +60,21 @@ test('JSON and CSV of a store have the same rows', () => {
     expect(rowsOf(pack, path.slice('data/'.length, -'.csv'.length))).toHaveLength(rows ?? -1);
 });
 
+test('each store has a schema, which names every field of its rows', () => {
+  const stores = [...pack.files.keys()].flatMap((path) => /^data\/(.+)\.csv$/.exec(path)?.[1] ?? []);
+  expect(stores.length).toBeGreaterThan(8);
+  for (const store of stores) {
+    const { properties } = JSON.parse(pack.files.get(`schema/${store}.json`) ?? '{}') as { properties: object };
+    const fields = jsonIn(pack, `data/${store}.json`).rows.flatMap((row) => Object.keys(row));
+    expect(Object.keys(properties).toSorted(), store).toEqual([...new Set(fields)].toSorted());
+  }
+  const users = JSON.parse(pack.files.get('schema/identity.users.json') ?? '{}') as { properties: object };
+  expect(users.properties).toMatchObject({
+    createdAt: { type: 'string', format: 'date-time' },
+    active: { type: 'boolean' },
+  });
+});
+
 test('what a person wrote is text in the report and no markup', () => {
   expect(pack.files.get('report.html')).toContain('grace.&lt;b&gt;hopper');
   expect(pack.files.get('report.html')).not.toContain('<b>hopper');

@@ -6,6 +6,7 @@ import { requestContext, type RequestContext } from '#kit/request-context.ts';
 import type { Id } from '#schema/ids.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
 import { noteVerifier } from '#schema/signed-note.ts';
+import { finishTenant, subgraphs } from '#subgraphs';
 import { createErasureTurn, type ErasureTurnOptions } from '../../compliance/privacy/turn.ts';
 import type { StoreName } from '../support/databases.ts';
 import { withClient } from '../support/postgres.ts';
@@ -42,15 +43,20 @@ export async function act(ctx: RequestContext): Promise<Id<'aud'>> {
   return event.id as Id<'aud'>;
 }
 
+/** Returns what each subgraph lets go of a person with. */
+export function erasingParts(): ErasureTurnOptions['parts'] {
+  return subgraphs.flatMap(({ name, personalData }) =>
+    personalData === undefined ? [] : [{ subgraph: name, handler: personalData }],
+  );
+}
+
 /** Returns the function that completes erasures, as the worker runs it. */
 export function erasureTurn(house: EvidenceHouse, changes: Partial<ErasureTurnOptions> = {}): () => Promise<boolean> {
-  const { platform, personalData } = house.builder;
+  const { platform } = house.builder;
   return createErasureTurn({
     platform,
-    parts: personalData.map(({ subgraph, handler }) => ({
-      subgraph,
-      handler: handler as typeof handler & { erase: never },
-    })),
+    parts: erasingParts(),
+    finishTenant,
     cells: platform.databases.cells.map(({ name, region }) => ({
       name,
       region,

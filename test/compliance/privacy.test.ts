@@ -154,7 +154,13 @@ describe('erasing a person', () => {
     const certificate = Buffer.from(await erasureCertificate(admin, erasure));
     const { erasure: shown } = verifyCertificate(certificate, [VERIFIER]);
     expect(shown).toMatchObject({ event: erasure, person: alma, basis: 'consent_withdrawn', request: 'DSR-42' });
-    expect(shown.stores).toContainEqual({ store: 'identity.users', rows: 1 });
+    expect(shown.stores).toContainEqual({
+      store: 'identity.users',
+      method: 'deleted',
+      rows: 1,
+      left: 0,
+      kept_until: null,
+    });
     for (let at = 0; at < certificate.length; at += 7) {
       const changed = Buffer.from(certificate);
       changed[at] = (changed[at] ?? 0) ^ 1;
@@ -205,7 +211,39 @@ describe('an erasure that is broken off', () => {
     expect(await findErasure(admin, id)).toMatchObject({ state: 'erased' });
     const certificate = verifyCertificate(Buffer.from(await erasureCertificate(admin, id)), [VERIFIER]);
     // What went in the first turn is what the certificate tells of.
-    expect(certificate.erasure.stores).toContainEqual({ store: 'identity.users', rows: 1 });
+    expect(certificate.erasure.stores).toContainEqual({
+      store: 'identity.users',
+      method: 'deleted',
+      rows: 1,
+      left: 0,
+      kept_until: null,
+    });
+  });
+
+  it('waits for a legal hold that came after the request, and goes on when that is released', async () => {
+    const person = await house.addPerson(house.acme, 'hilda.held@example.com');
+    const { id } = await eraseSubject(admin, { userId: person, basis: 'objection' });
+    const tenant = [uuidOf('tnt', house.acme)];
+    await asSuperuser(
+      house,
+      'eu-1',
+      `insert into app.legal_holds (tenant_id, id, reason, placed_by, placed_at) values ($1, $1, 'a case', 'usr_x', now())`,
+      tenant,
+    );
+    await house.seal();
+    await erasureTurn(house)();
+    expect(await findErasure(admin, id)).toMatchObject({ state: 'held', stores: [] });
+    expect(await dumpOf(house, 'eu-1')).toContain('hilda.held');
+    await asSuperuser(house, 'eu-1', 'delete from app.legal_holds where tenant_id = $1', tenant);
+    await erasureTurn(house)();
+    expect((await findErasure(admin, id))?.stores).toContainEqual({
+      store: 'identity.users',
+      method: 'deleted',
+      rows: 1,
+      left: 0,
+      keptUntil: null,
+    });
+    expect(await dumpOf(house, 'eu-1')).not.toContain('hilda.held');
   });
 
   it('is taken back from the archive where the audit database has forgotten it', async () => {

@@ -18,6 +18,7 @@ const NEW: ReadonlySet<string> = new Set([
   'identity:write',
   'jobs:read',
   'jobs:write',
+  'tenant:export',
 ]);
 
 it('the built-in roles of tenants that are there get the rights that came later, and roles of her own do not', async () => {

@@ -338,7 +338,7 @@ async function erasure(): Promise<Vector> {
       request: null,
       key_destroyed_at: at,
       erased_at: '2026-03-01T00:00:09.000Z',
-      stores: [{ store: 'identity.users', rows: 1 }],
+      stores: [{ store: 'identity.users', method: 'deleted', rows: 1, left: 0, kept_until: null }],
       backups_until: '2026-04-05T00:00:09.000Z',
       log: { epoch: 1, seq: 0, leaf },
     },

@@ -3,12 +3,12 @@
 create table app.evidence_packs (
   tenant_id uuid not null default tenon.tenant_id(),
   id uuid not null,
-  kind text not null check (kind in ('soc2', 'gdpr_access')),
+  kind text not null check (kind in ('soc2', 'gdpr_access', 'tenant_export')),
   -- The person an access export is about; null for other kinds.
   subject_id uuid,
   window_from timestamptz not null,
   window_to timestamptz not null check (window_to > window_from),
-  state text not null default 'requested' check (state in ('requested', 'building', 'ready', 'failed')),
+  state text not null default 'requested' check (state in ('requested', 'building', 'ready', 'failed', 'expired')),
   requested_by text not null,
   requested_at timestamptz not null default now(),
   finished_at timestamptz,
@@ -19,6 +19,7 @@ create table app.evidence_packs (
   check ((kind = 'gdpr_access') = (subject_id is not null))
 );
 create index evidence_packs_open on app.evidence_packs (requested_at) where state in ('requested', 'building');
+create index evidence_packs_ready on app.evidence_packs (finished_at) where state = 'ready';
 call tenon.protect_for_worker('app.evidence_packs');
 grant select, insert on app.evidence_packs to tenon_app;
 grant select, update on app.evidence_packs to tenon_worker;

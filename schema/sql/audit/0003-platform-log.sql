@@ -170,7 +170,7 @@ grant select, insert, update on app.missing_events to tenon_worker;
 -- and sealing, whose own alarm stands in log_heads: each kind is raised and ended by one part of the worker alone.
 create table app.log_alarms (
   tenant_id uuid not null default tenon.tenant_id(),
-  kind text not null check (kind in ('completeness', 'archive', 'shrunk')),
+  kind text not null check (kind in ('completeness', 'archive', 'shrunk', 'privacy')),
   sentence text not null check (length(sentence) between 1 and 500),
   since timestamptz not null,
   primary key (tenant_id, kind)

@@ -48,6 +48,10 @@ create table app.erasures (
   stores jsonb,
   -- The signed statement (DSSE), once it lies in the archive too.
   statement text,
+  -- Since when a legal hold stops it.
+  held_since timestamptz,
+  -- Of a tenant: how many rows went so far, table by table.
+  erased jsonb not null default '{}',
   primary key (tenant_id, event_id),
   check ((subject_id is null) = (key_id is null)),
   check ((erased_at is null) = (stores is null)),
@@ -58,4 +62,4 @@ create index erasures_by_subject on app.erasures (tenant_id, subject_id);
 create index erasures_by_place on app.erasures (tenant_id, epoch, seq desc);
 call tenon.protect_for_worker('app.erasures');
 grant select on app.erasures to tenon_app;
-grant select, insert, update (erased_at, stores, statement) on app.erasures to tenon_worker;
+grant select, insert, update (erased_at, stores, statement, held_since) on app.erasures to tenon_worker;

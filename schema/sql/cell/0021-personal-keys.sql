@@ -49,6 +49,8 @@ create table app.subject_keys (
   destroyed_at timestamptz,
   -- When all other personal data of hers were gone from this database too.
   cleared_at timestamptz,
+  -- What went at that time, store by store, for the certificate.
+  cleared jsonb check (octet_length(cleared::text) <= 65536),
   transaction_id xid8 not null default pg_current_xact_id(),
   primary key (tenant_id, subject),
   unique (tenant_id, kid),
@@ -57,28 +59,12 @@ create table app.subject_keys (
 );
 call tenon.protect('app.subject_keys');
 grant select, insert, update (wrapped, destroyed_at) on app.subject_keys to tenon_app;
-grant insert, update (wrapped, destroyed_at, cleared_at) on app.subject_keys to tenon_worker;
+grant insert, update (wrapped, destroyed_at, cleared_at, cleared) on app.subject_keys to tenon_worker;
 create trigger keep_destroyed before update on app.subject_keys for each row execute function tenon.keep_destroyed();
 
 -- What the worker may do to an erased person, tenant by tenant: call these functions and nothing else. Each of them looks
 -- for itself whether the key of the person is destroyed, and reads her address itself, so that whoever speaks for the
 -- worker erases nobody whom no one has erased.
-
--- Lets a function run with the rights of tenon_eraser, called by the worker alone.
-create procedure tenon.run_as_eraser(target regprocedure)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  execute format('revoke all on function %s from public', target);
-  execute format('grant execute on function %s to tenon_worker', target);
-  -- A new owner has to be able to make functions there at that moment, and never else.
-  grant create on schema tenon to tenon_eraser;
-  execute format('alter function %s owner to tenon_eraser', target);
-  revoke create on schema tenon from tenon_eraser;
-end
-$$;
-revoke all on procedure tenon.run_as_eraser(regprocedure) from public;
 
 -- An error for a person whose key is not destroyed in the tenant of the transaction.
 create function tenon.require_erased(person uuid) returns void

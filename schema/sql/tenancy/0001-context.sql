@@ -65,6 +65,8 @@ begin
     ' using (tenant_id = (select tenon.tenant_id())) with check (tenant_id = (select tenon.tenant_id()))', target);
   execute format('revoke all on %s from public', target);
   execute format('grant select on %s to tenon_worker', target);
+  -- The rows of a tenant go with her, from every table; what may not go, the functions below its role refuse.
+  execute format('grant select, delete on %s to tenon_eraser', target);
 end
 $$;
 revoke all on procedure tenon.protect(regclass) from public;
@@ -89,3 +91,19 @@ begin
 end
 $$;
 revoke all on procedure tenon.protect_for_worker(regclass) from public;
+
+-- Lets a function run with the rights of tenon_eraser, called by the worker alone.
+create procedure tenon.run_as_eraser(target regprocedure)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format('revoke all on function %s from public', target);
+  execute format('grant execute on function %s to tenon_worker', target);
+  -- A new owner has to be able to make functions there at that moment, and never else.
+  grant create on schema tenon to tenon_eraser;
+  execute format('alter function %s owner to tenon_eraser', target);
+  revoke create on schema tenon from tenon_eraser;
+end
+$$;
+revoke all on procedure tenon.run_as_eraser(regprocedure) from public;

@@ -61,6 +61,7 @@ describe('what the log holds of a person', () => {
       { store: 'audit.auditEvents', rows: [] },
       { store: 'audit.evidencePacks', rows: [] },
       { store: 'audit.auditViews', rows: [] },
+      { store: 'audit.privacyRequests', rows: [] },
     ];
     expect(await collectPersonalData(ctx, { userId: mintId('usr'), email: null })).toEqual(empty);
     const { ctx: stranger } = await house.addTenant('stranger');
