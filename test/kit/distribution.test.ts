@@ -90,10 +90,4 @@ describe('what stands between a cell and Citus', () => {
     const found = [...(await names('eu-1', sql)), ...(await names('eu-1 audit', sql))];
     expect(found.toSorted()).toEqual(told('sequences'));
   });
-
-  it('tables with triggers', async () => {
-    const sql = `select distinct c.relname as name from ${TABLES} join pg_trigger t on t.tgrelid = c.oid and not t.tgisinternal`;
-    const found = [...(await names('eu-1', sql)), ...(await names('eu-1 audit', sql))];
-    expect(found.toSorted()).toEqual(told('triggers'));
-  });
 });
