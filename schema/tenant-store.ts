@@ -61,10 +61,10 @@ export function searchPathOf(store: string): string {
 }
 
 /** Names of settings stand where names of tables do, and stay. */
-const QUALIFIED = /(?<!(?:current_setting|set_config)\(')(?<![\w$.])(app|tenon|graphile_worker)(?=\.["%a-z_])/g;
+const QUALIFIED = /(?<!(?:current_setting|set_config)\(')(?<![\w$.])(app|tenon|graphile_worker)(?=\.["%'a-z_])/g;
 const SCHEMA = /(?<=\bschema (?:if not exists )?(?:tenon, )?)(app|tenon|graphile_worker)\b(?![.\w])/g;
 /** Where the catalog is asked for a schema by its name. */
-const NAMED = /(?<=\b(?:nspname|schemaname) (?:= |in \()(?:'app', )?)'(app|tenon)'/g;
+const NAMED = /(?<=\b(?:nspname|schemaname) (?:= |in \()(?:'app', )?)'(app|tenon)'|'(app|tenon)'(?=::regnamespace)/g;
 const CHANNEL = /\btenon(?:_changes|_deliveries| changes(?='))/g;
 
 /**
@@ -77,6 +77,6 @@ export function inStore(text: string, store: string): string {
   return text
     .replace(QUALIFIED, `$1_${number}`)
     .replace(SCHEMA, `$1_${number}`)
-    .replace(NAMED, `'$1_${number}'`)
+    .replace(NAMED, (_, one: string | undefined, other: string) => `'${one ?? other}_${number}'`)
     .replace(CHANNEL, `$&_${number}`);
 }

@@ -19,7 +19,6 @@ export const OPENERS = {
   'compliance/evidence/evidence-client.ts': 'facts of the database as a whole: catalogs',
   'compliance/doctor.ts': 'catalogs and settings, no row of a tenant',
   'compliance/isolation/examination.ts': 'attacks as tenants that do not exist, rolled back',
-  'compliance/commands-keys.ts': 'the keys of contexts, as their owner',
   'compliance/data-key-rotation.ts': 'tenon_worker, the key of one tenant at a time, under her context',
   'compliance/commands-reconcile.ts': 'tenon_worker, counts by tenant',
 };
@@ -32,7 +31,6 @@ export const POOL_TAKERS = {
   'subgraphs/kit/jobs/store-jobs.ts': 'tenon_worker, in the job queue; what a job does is done by inTenant',
   'subgraphs/kit/postgres-version.ts': 'asks for the version of the server',
   'gateway/health.ts': 'asks whether the stores answer',
-  'subgraphs/identity/security-events/delivery-queue.ts': 'tenon_worker, in what it drains for all tenants',
   'compliance/streams/stream-store.ts': 'tenon_worker, in what it drains for all tenants',
   'compliance/privacy/turn.ts': 'tenon_worker, a lock',
   'compliance/evidence/turn.ts': 'tenon_worker, in what it builds for all tenants',

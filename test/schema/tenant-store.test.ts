@@ -28,6 +28,11 @@ describe('a statement of a bridge', () => {
     ],
     ['grant usage on schema tenon, app to tenon_app', 'grant usage on schema tenon_7, app_7 to tenon_app'],
     [`where n.nspname in ('app', 'tenon')`, `where n.nspname in ('app_7', 'tenon_7')`],
+    [`where c.relnamespace = 'app'::regnamespace`, `where c.relnamespace = 'app_7'::regnamespace`],
+    [
+      `format('delete from app.%I', to_regclass('app.' || name))`,
+      `format('delete from app_7.%I', to_regclass('app_7.' || name))`,
+    ],
     [`set_config('app.tenant', $1, true)`, `set_config('app.tenant', $1, true)`],
     ['select snapp.app from snapp', 'select snapp.app from snapp'],
     ['listen tenon_changes', 'listen tenon_changes_7'],
