@@ -106,6 +106,7 @@ async function* examineDatabase(
     if (database.isFirstOfServer) {
       yield await look('postgresql', () => versionOf(client, config));
       yield await look('clock', () => skewOf(client, clock));
+      yield await look('moves', () => movableOf(client));
     }
     yield await look('migrations', () => migrationsOf(client, database));
     const { kind, cell } = database;
@@ -128,6 +129,22 @@ async function* examineDatabase(
 
 /** The rules of the catalog lint about what the roles themselves are. */
 const ROLE_RULES: ReadonlySet<string> = new Set(['roles', 'memberships']);
+
+/** Without it tenants live there and stay there. */
+async function movableOf(client: pg.Client): Promise<Finding> {
+  const { rows } = await client.query<{ level: string; free: number }>(
+    `select current_setting('wal_level') as level,
+            current_setting('max_replication_slots')::integer - (select count(*) from pg_replication_slots)::integer as free`,
+  );
+  const { level = '', free = 0 } = rows[0] ?? {};
+  if (level !== 'logical')
+    return { status: 'warn', sentence: `no tenant can leave: wal_level is ${level}, not logical` };
+  if (free < SLOTS_OF_A_MOVE)
+    return { status: 'warn', sentence: `${free} replication slots are free; a move takes two` };
+  return { status: 'ok', sentence: `wal_level is logical, ${free} replication slots are free` };
+}
+
+const SLOTS_OF_A_MOVE = 2;
 
 async function versionOf(client: pg.Client, { profile }: Config): Promise<Finding> {
   const { rows } = await client.query<{ version: number }>(

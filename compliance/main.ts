@@ -16,6 +16,7 @@ import { anchorSources } from './anchors/settings.ts';
 import { openCellArchive } from './archive/cell-archive.ts';
 import { archiveCredentials } from './archive/open.ts';
 import { evidenceTurn } from './evidence/turn.ts';
+import { createMoveTurn } from './moves/turn.ts';
 import { serveMetrics, type MetricsServer } from './metrics/server.ts';
 import { newWorkerMetrics, type CellStanding } from './metrics/worker-metrics.ts';
 import { createErasureTurn, newErasureCounters, type ErasureCounters } from './privacy/turn.ts';
@@ -48,6 +49,7 @@ await runProcess(async () => {
   const storesOf = (cell: string) => cellStoresOf(databases, cell);
   const erasures = Object.fromEntries(cells.map(({ name }) => [name, newErasureCounters()]));
   const deployment: Deployment = { platform, cells, keys, erasures };
+  const ending = new AbortController();
   const streams = createStreamTurn({ platform, cells: cells.map(({ name }) => name), log });
   const worker = startWorker({
     cells,
@@ -58,7 +60,7 @@ await runProcess(async () => {
     retentionMs: config.retentionDays * DAY_MS,
     shards: config.sequencerShards,
     storesOf,
-    extraTurns: [buildPacks(deployment), completeErasures(deployment), async () => (await streams.turn()) === 'worked'],
+    extraTurns: [...turnsOf(deployment, ending.signal), async () => (await streams.turn()) === 'worked'],
   });
   const upkeep = startUpkeep({
     cells,
@@ -79,6 +81,7 @@ await runProcess(async () => {
   const metrics = await openMetrics(config, { worker, upkeep, erasures });
   log('info', 'compliance worker ready', { cells: cells.length, metrics: metrics?.url });
   return async () => {
+    ending.abort();
     await metrics?.close();
     await Promise.all([worker.stop(), jobs.stop(), ...work.map((each) => each.stop())]);
     await Promise.all([upkeep.stop(), streams.settle()]);
@@ -126,6 +129,10 @@ interface Deployment {
   readonly erasures: Readonly<Record<string, ErasureCounters>>;
 }
 
+function turnsOf(deployment: Deployment, ending: AbortSignal): (() => Promise<boolean>)[] {
+  return [buildPacks(deployment), completeErasures(deployment), moveTenants(deployment, ending)];
+}
+
 function buildPacks({ platform, cells, keys }: Deployment): () => Promise<boolean> {
   return evidenceTurn({
     platform,
@@ -137,6 +144,18 @@ function buildPacks({ platform, cells, keys }: Deployment): () => Promise<boolea
     rotations: keys.rotations,
     personalData: personalDataParts(),
     supergraph: { sdl: readFileSync(new URL('../schema/graphql/supergraph.graphql', import.meta.url), 'utf8') },
+    log,
+  });
+}
+
+function moveTenants({ platform, cells, keys }: Deployment, signal: AbortSignal): () => Promise<boolean> {
+  return createMoveTurn({
+    platform,
+    cells,
+    signer: { name: keys.current.name, privateKey: keys.current.privateKey },
+    olderKeys: keys.verifierKeys.slice(1).map(parseVerifierKey),
+    retentionMs: platform.config.retentionDays * DAY_MS,
+    signal,
     log,
   });
 }

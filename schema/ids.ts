@@ -23,6 +23,7 @@ export const ID_PREFIXES = [
   'evd',
   'req',
   'seg',
+  'mov',
   'opr',
   'con',
   'dom',

@@ -27,6 +27,7 @@ export const TABLE_CLASSES: Readonly<Record<StoreKind, Readonly<Record<string, D
     email_domains: 'routing',
     stores: 'routing',
     retired_slugs: 'routing',
+    tenant_moves: 'routing',
     tier_limits: 'platform',
     life_days: 'platform',
     sign_up_attempts: 'platform',
@@ -93,6 +94,7 @@ export const TABLE_CLASSES: Readonly<Record<StoreKind, Readonly<Record<string, D
     subject_keys: 'secrets',
     'tenon.migrations': 'platform',
     'tenon.store': 'platform',
+    'tenon.absent_tenants': 'operation',
     'tenon.context_keys': 'secrets',
     'tenon.change_counter': 'platform',
     'graphile_worker._private_jobs': 'operation',
@@ -133,6 +135,7 @@ export const TABLE_CLASSES: Readonly<Record<StoreKind, Readonly<Record<string, D
     key_rotations: 'platform',
     'tenon.migrations': 'platform',
     'tenon.store': 'platform',
+    'tenon.absent_tenants': 'operation',
     'tenon.context_keys': 'secrets',
   },
 };

@@ -6,6 +6,7 @@ import { Frontier } from '#schema/merkle.ts';
 import { inTransaction, type OpenLog } from '../log-store.ts';
 import { logOrigin } from '../manifest.ts';
 import { recordPlatformEvent } from '../platform/event.ts';
+import type { PlatformEvent } from '#schema/platform-entry.ts';
 import { TOKEN_BLOCK_SIZE } from '../privacy/index-tokens.ts';
 import { appendAll, displace, lockHead, openLog, type LogScope } from './log-import.ts';
 import { nameOf, type SealingOptions } from './options.ts';
@@ -23,18 +24,31 @@ export interface Moved {
 const BATCH = 2000;
 const OPENED = 'log.epoch_opened';
 
+/** A log that comes from another cell: it goes on in an epoch of its own, whatever stands in it. */
+export interface ArrivedLog {
+  /** Tells the platform log of the cell, once the epoch is there. */
+  readonly tell: (event: PlatformEvent) => Promise<void>;
+}
+
 /**
  * Gives every displaced event that the log does not hold a new place at its end. Where they left the epoch that is still
  * the newest, that one ends with what was signed of it, and the next begins with an event `log.epoch_opened` that names
- * its last checkpoint. Ended at any point, a repetition goes on.
+ * its last checkpoint; so does that of a log that has arrived from elsewhere. Ended at any point, a repetition goes on.
  */
-export async function moveDisplaced(options: SealingOptions, tenantId: string): Promise<Moved> {
+export async function moveDisplaced(options: SealingOptions, tenantId: string, arrived?: ArrivedLog): Promise<Moved> {
   let events = 0;
   let isOpened = false;
   for (;;) {
     const before = await signedLast(options, tenantId);
+    const mustOpen: boolean = arrived !== undefined && !isOpened;
     const scope = { tenantId, before, now: options.clock() };
-    const batch = await inTransaction(options.audit, (client) => moveBatch(client, options, scope));
+    const told: PlatformEvent[] = [];
+    const tell = async (client: pg.PoolClient, event: PlatformEvent) =>
+      arrived === undefined ? recordPlatformEvent(client, event) : void told.push(event);
+    const batch: Moved | 'overtaken' = await inTransaction(options.audit, (client) =>
+      moveBatch(client, { options, scope, mustOpen, tell }),
+    );
+    for (const event of told) await arrived?.tell(event);
     if (batch === 'overtaken') continue;
     events += batch.events;
     isOpened ||= batch.isOpened;
@@ -42,15 +56,21 @@ export async function moveDisplaced(options: SealingOptions, tenantId: string): 
   }
 }
 
+interface MoveBatch {
+  readonly options: SealingOptions;
+  readonly scope: LogScope;
+  readonly mustOpen: boolean;
+  readonly tell: (client: pg.PoolClient, event: PlatformEvent) => Promise<void>;
+}
+
 async function moveBatch(
   client: pg.PoolClient,
-  options: SealingOptions,
-  scope: LogScope,
+  { options, scope, mustOpen, tell }: MoveBatch,
 ): Promise<Moved | 'overtaken'> {
   if (!(await lockHead(client, scope))) return 'overtaken';
   await settle(client, scope);
-  const isOpened = await hasWaiting(client, scope);
-  if (isOpened) await openEpoch(client, options, scope);
+  const isOpened = mustOpen || (await hasWaiting(client, scope));
+  if (isOpened) await tell(client, await openEpoch(client, options, scope));
   const log = await openLog(client, scope.tenantId);
   const waiting = await waitingEntries(client, scope.tenantId);
   const first = log.frontier.size;
@@ -98,7 +118,7 @@ function* moved(log: OpenLog, entries: readonly WaitingEntry[]): Generator<Buffe
 }
 
 /** What was appended behind the last signature moves too: an epoch ends with what is signed of it. */
-async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: LogScope): Promise<void> {
+async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: LogScope): Promise<PlatformEvent> {
   const { tenantId, before, now } = scope;
   const frontier = Frontier.fromJSON({ size: before.size, nodes: before.frontier });
   await displace(client, scope, { from: before.size, frontier, lastLeaf: before.lastLeaf });
@@ -110,7 +130,7 @@ async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: 
   const { lastLeaf: prev } = beginning(epoch);
   const first = entryBytes({ v: 1, action_version: actionVersion(OPENED), seq: 0, prev, outcome: 'success', event });
   await appendAll(client, { log, now }, [first]);
-  await recordPlatformEvent(client, {
+  return {
     type: OPENED,
     detail: {
       origin: logOrigin(nameOf(options, { tenantId, epoch })),
@@ -118,7 +138,7 @@ async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: 
       previous_root: before.root,
     },
     at: now,
-  });
+  };
 }
 
 function openedEvent(options: SealingOptions, { tenantId, before, now }: LogScope): AuditEvent {

@@ -1,4 +1,5 @@
 import { LIMIT_SUBJECTS, OPERATION_CLASSES } from '#schema/budget-limits.ts';
+import { MOVE_PHASES } from '#schema/tenant-move.ts';
 import { TENANT_STATES, TIERS } from '#schema/tenant-context.ts';
 import type { ActionRows } from './action.ts';
 import {
@@ -49,8 +50,37 @@ const operation: Fields = {
   manifest: text(128),
 };
 
+const move: Fields = {
+  move: text(64),
+  from_cell: text(64),
+  from_store: text(64),
+  to_cell: text(64),
+  to_store: text(64),
+};
+
 /** Tenants, what bounds their requests, and the operations of their clients. */
 export const tenantActions: ActionRows = {
+  'tenant.move': {
+    version: 1,
+    about: "A tenant's move to another cell or store has come so far.",
+    resource: ['tenant'],
+    resourceName: 'plain',
+    context: { ...move, phase: choice(...MOVE_PHASES) },
+  },
+  'tenant.start_move': {
+    version: 1,
+    about: "An operator has asked for a tenant's move to another cell or store; in the operators' log.",
+    resource: ['tenant'],
+    resourceName: 'plain',
+    context: { ...move, reason: text(500) },
+  },
+  'tenant.cancel_move': {
+    version: 1,
+    about: "An operator has called off a tenant's move; in the operators' log.",
+    resource: ['tenant'],
+    resourceName: 'plain',
+    context: move,
+  },
   'tenant.create': {
     version: 1,
     about: "A tenant was made; in her own log, and in that of the platform's operators.",

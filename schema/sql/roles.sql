@@ -31,5 +31,15 @@ begin
   if not pg_has_role('tenon_app', 'tenon_support', 'member') then
     grant tenon_support to tenon_app;
   end if;
+  -- What moves a tenant to another database: nobody logs in as it either. Its few functions read the changes of one tenant
+  -- from the write-ahead log and write her rows into a copy that nobody uses yet, without keys and triggers: those have
+  -- done their work where the rows come from.
+  if not exists (select from pg_roles where rolname = 'tenon_mover') then
+    create role tenon_mover nologin replication nosuperuser nocreatedb nocreaterole nobypassrls noinherit;
+  end if;
+  if not pg_has_role('tenon_owner', 'tenon_mover', 'member') then
+    grant tenon_mover to tenon_owner;
+  end if;
+  grant set on parameter session_replication_role to tenon_mover;
 end
 $$;

@@ -1,4 +1,5 @@
 import { at, children, isNoChild, nameOf, ofKind, type CatalogBreach, type CatalogRule } from './catalog-rule.ts';
+import { ABSENCE_RIGHTS, MOVER, MOVING } from './catalog-movers.ts';
 import type { CatalogRelation, CatalogSnapshot, Privilege } from './catalog-snapshot.ts';
 
 const OWNER = 'tenon_owner';
@@ -7,8 +8,12 @@ const ERASER = 'tenon_eraser';
 const ERASING = /^tenon\.erase_\w+\([^)]*\)$/;
 /** What the application steps down to while an operator acts whom a tenant let in. */
 const SUPPORT = 'tenon_support';
+/** Roles that others act as, or whose functions they call; nobody logs in as one. */
+const SERVANTS: ReadonlySet<string> = new Set([ERASER, MOVER, SUPPORT]);
+/** What the owner and the application may become: the one hands functions over, the other steps down. */
+const BECOMING: ReadonlySet<string> = new Set([`${OWNER} ${ERASER}`, `${OWNER} ${MOVER}`, `tenon_app ${SUPPORT}`]);
 /** The roles that act while the platform runs. */
-const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker', 'tenon_eraser', SUPPORT]);
+const RUNTIME_ROLES: ReadonlySet<string> = new Set(['tenon_app', 'tenon_worker', 'tenon_eraser', SUPPORT, MOVER]);
 const CONTEXT_KEYS = 'tenon.context_keys';
 /** Names and checksums of files, no tenant's data: the worker shows them as evidence of change. */
 const MIGRATIONS_READER = 'tenon.migrations: tenon_worker (SELECT)';
@@ -36,6 +41,7 @@ const OPEN_OUTSIDE_APP: ReadonlySet<string> = new Set([
   ...STAMP_READERS,
   ...CHANGE_COUNTER,
   ...JOB_QUEUE,
+  ...ABSENCE_RIGHTS,
 ]);
 /** TRUNCATE ignores row security; the others touch rows or locks of all tenants, or let a table run foreign code. */
 const DANGEROUS_ON_TABLES: ReadonlySet<string> = new Set(['TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN']);
@@ -145,42 +151,52 @@ export const RIGHT_RULES: readonly CatalogRule[] = [
         ...roleBreach(role.bypassRowSecurity, role.name, 'may bypass row-level security.'),
         ...roleBreach(role.createRole, role.name, 'may make roles.'),
         ...roleBreach(role.createDatabase, role.name, 'may make databases, copies of this one among them.'),
-        ...roleBreach(role.replication, role.name, 'may replicate the rows of all tenants.'),
-        ...roleBreach((role.name === ERASER || role.name === SUPPORT) && role.login, role.name, 'may log in.'),
+        ...roleBreach(role.replication && role.name !== MOVER, role.name, 'may replicate the rows of all tenants.'),
+        ...roleBreach(SERVANTS.has(role.name) && role.login, role.name, 'may log in.'),
       ]),
   },
   {
     name: 'memberships',
     requirement:
-      'No role of the platform is a member of another role, so that SET ROLE leads nowhere; the owner hands functions to tenon_eraser, and the application steps down to tenon_support.',
+      'No role of the platform is a member of another role, so that SET ROLE leads nowhere; the owner hands functions to tenon_eraser and tenon_mover, and the application steps down to tenon_support.',
     breaches: ({ roles }) =>
       roles.flatMap(({ name, memberOf }) =>
         memberOf
-          .filter((group) => !(name === OWNER && group === ERASER) && !(name === 'tenon_app' && group === SUPPORT))
+          .filter((group) => !BECOMING.has(`${name} ${group}`))
           .map((group) => ({ object: name, sentence: `${name} is a member of ${group}.` })),
       ),
   },
   {
     name: 'possessions',
     requirement:
-      'The roles of programs own nothing, for an owner changes the rules of what is hers; tenon_eraser owns what erases.',
+      'The roles of programs own nothing, for an owner changes the rules of what is hers; tenon_eraser owns what erases, tenon_mover what moves.',
     breaches: ({ roles }) =>
       roles.flatMap(({ name, owns }) =>
         (owns ?? [])
-          .filter((thing) => name !== ERASER || !ERASING.test(thing.replace(/^function /, '')))
+          .filter((thing) => !isOwn(name, thing.replace(/^function /, '')))
           .map((thing) => ({ object: name, sentence: `${name} owns the ${thing}.` })),
       ),
   },
   {
     name: 'owners',
     requirement:
-      'Every schema, table, view and function of the platform belongs to tenon_owner, but for those that erase a person.',
+      'Every schema, table, view and function of the platform belongs to tenon_owner, but for those that erase a person or move a tenant.',
     breaches: (catalog) =>
       ownedThings(catalog)
-        .filter(({ object, owner }) => owner !== OWNER && !(owner === ERASER && ERASING.test(object)))
+        .filter(({ object, owner }) => owner !== OWNER && !isOwn(owner, object))
         .map(({ object, owner }) => ({ object, sentence: `${object} belongs to ${owner}.` })),
   },
 ];
+
+/** Functions that a role owns because they run with its rights. */
+function isOwn(role: string, object: string): boolean {
+  return (role === ERASER && ERASING.test(object)) || (role === MOVER && isMoving(object));
+}
+
+/** The names of arguments are left out where the catalog describes what a role owns. */
+function isMoving(object: string): boolean {
+  return [...MOVING].some((moving) => moving.split('(')[0] === object.split('(')[0]);
+}
 
 function tablePrivilegeBreaches(relation: CatalogRelation): CatalogBreach[] {
   return rightsOn(relation)

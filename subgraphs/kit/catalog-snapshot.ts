@@ -220,7 +220,7 @@ const ROLES = `
              `pg_shdepend d where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid and d.deptype = 'o'
                 and d.dbid in (0, (select oid from pg_database where datname = current_database()))`,
            )} end as owns
-    from pg_roles r where r.rolname in ('tenon_owner', 'tenon_app', 'tenon_worker', 'tenon_eraser', 'tenon_support')
+    from pg_roles r where r.rolname in ('tenon_owner', 'tenon_app', 'tenon_worker', 'tenon_eraser', 'tenon_support', 'tenon_mover')
    order by r.rolname::text collate "C"`;
 
 const SCHEMAS = `

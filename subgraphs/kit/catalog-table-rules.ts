@@ -1,4 +1,5 @@
 import { at, breach, children, isNoChild, ofKind, type CatalogBreach, type CatalogRule } from './catalog-rule.ts';
+import { MOVER, MOVING, MOVING_AS_OWNER } from './catalog-movers.ts';
 import type { CatalogConstraint, CatalogPolicy, CatalogRelation, CatalogSnapshot } from './catalog-snapshot.ts';
 
 /**
@@ -78,6 +79,7 @@ export const WORKER_TENANT_TABLES: readonly string[] = [
 const SECURITY_DEFINERS: ReadonlySet<string> = new Set([
   'tenon.tenant_id()',
   'tenon.add_job(job uuid, kind text, token text)',
+  ...MOVING_AS_OWNER,
 ]);
 /** The queue's own tables hold who, which and a token; the worker takes from them for all tenants, others never. */
 const QUEUE_POLICY = { schema: 'graphile_worker', name: 'worker_access', roles: 'tenon_worker' };
@@ -89,7 +91,9 @@ const ERASERS =
 /** In a scalar subselect, which PostgreSQL runs once a statement instead of once a row. */
 const WALL = '(tenant_id = ( SELECT tenon.tenant_id() AS tenant_id))';
 
-const WORKER_WALL = `((( SELECT tenon.tenant_id() AS tenant_id) IS NULL) OR ${WALL})`;
+/** Rows of tenants that live elsewhere are nobody's work here. */
+const PRESENT = '(tenant_id <> ALL (( SELECT tenon.absent() AS absent)::uuid[]))';
+const WORKER_WALL = `(((( SELECT tenon.tenant_id() AS tenant_id) IS NULL) AND ${PRESENT}) OR ${WALL})`;
 
 /** Rules on what stands between a tenant and the rows of another: tables, keys, policies, views and functions. */
 export const TABLE_RULES: readonly CatalogRule[] = [
@@ -201,7 +205,7 @@ export const TABLE_RULES: readonly CatalogRule[] = [
   {
     name: 'security-definers',
     requirement:
-      'The only functions with rights beyond those of their callers are tenon.tenant_id(), tenon.add_job() and those that erase.',
+      'The only functions with rights beyond those of their callers are tenon.tenant_id(), tenon.add_job(), those that erase and those that move a tenant.',
     breaches: (catalog) =>
       definers(catalog)
         .filter((definer) => !isKnownDefiner(definer.object))
@@ -210,7 +214,15 @@ export const TABLE_RULES: readonly CatalogRule[] = [
   {
     name: 'erasers',
     requirement: 'Every function that erases belongs to tenon_eraser and is called by tenon_worker alone.',
-    breaches: (catalog) => definers(catalog).filter(isEraser).flatMap(eraserBreaches),
+    breaches: (catalog) => definers(catalog).filter(isEraser).flatMap(servantBreaches(ERASER)),
+  },
+  {
+    name: 'movers',
+    requirement: 'Every function that moves a tenant belongs to tenon_mover and is called by tenon_worker alone.',
+    breaches: (catalog) =>
+      definers(catalog)
+        .filter(({ object }) => MOVING.has(object))
+        .flatMap(servantBreaches(MOVER)),
   },
   {
     name: 'definer-search-path',
@@ -250,7 +262,7 @@ function isOpenToWorker(name: string): boolean {
 }
 
 function isWall(policy: CatalogPolicy, table: CatalogRelation): boolean {
-  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_eraser,tenon_owner,tenon_support' : 'PUBLIC';
+  const roles = isOpenToWorker(table.name) ? 'tenon_app,tenon_eraser,tenon_mover,tenon_owner,tenon_support' : 'PUBLIC';
   const { name, permissive, command, using, check } = policy;
   const shape = name === 'tenant_isolation' && !permissive && command === 'ALL';
   return shape && policy.roles.join() === roles && using === WALL && check === WALL;
@@ -302,16 +314,19 @@ function definers(catalog: CatalogSnapshot): Definer[] {
     }));
 }
 
-function eraserBreaches({ object, owner, callers }: Definer): CatalogBreach[] {
-  const strangers = callers.filter((caller) => caller !== owner && caller !== 'tenon_worker');
-  const breaches = strangers.map((caller) => ({ object, sentence: `${object} can be called by ${caller}.` }));
-  if (owner !== ERASER) breaches.push({ object, sentence: `${object} runs with the rights of ${owner}.` });
-  return breaches;
+/** Of a role whose functions the worker alone calls. */
+function servantBreaches(role: string): (definer: Definer) => CatalogBreach[] {
+  return ({ object, owner, callers }) => {
+    const strangers = callers.filter((caller) => caller !== owner && caller !== 'tenon_worker');
+    const breaches = strangers.map((caller) => ({ object, sentence: `${object} can be called by ${caller}.` }));
+    if (owner !== role) breaches.push({ object, sentence: `${object} runs with the rights of ${owner}.` });
+    return breaches;
+  };
 }
 
 /** Whether a function, as `schema.name(arguments)`, is one of those that run with rights beyond their caller's. */
 export function isKnownDefiner(object: string): boolean {
-  return SECURITY_DEFINERS.has(object) || isEraser({ object });
+  return SECURITY_DEFINERS.has(object) || MOVING.has(object) || isEraser({ object });
 }
 
 function isEraser({ object }: Pick<Definer, 'object'>): boolean {

@@ -62,8 +62,10 @@ export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOp
     const place = await placeOf(databases, parts);
     const family = feed.isLive(place) ? familyOf(families, place) : null;
     const entry = await newEntry({ databases, place, parts, now: request.now }, { family, tiers });
+    const hasMoved = storeKey(entry.grant.context) !== storeKey(place);
+    if (hasMoved) families.delete(place.id);
     // A change that came in meanwhile may be younger than what was read.
-    if (family?.isCurrent === true && feed.isLive(place)) entries.set(key, entry);
+    if (!hasMoved && family?.isCurrent === true && feed.isLive(place)) entries.set(key, entry);
     const answered = answer(entry, request, tiers);
     noteUse(databases, entry.grant, request.now);
     return answered;

@@ -171,8 +171,13 @@ export async function readGrant({ databases, place, parts, now }: GrantRequest):
   const usable = row !== null && isProven(parts, row) && isAlive(row, now);
   if (!usable) fail('UNAUTHENTICATED', 'the credential is unknown, expired or revoked');
   requireOpen(row.state);
+  // She may have moved since the caller looked where she lives; then the reading above has noted where she does now.
+  const { region, cell, store } = (await findTenant(databases, place.id)) ?? place;
   const context = {
     ...anonymous,
+    region,
+    cell,
+    store,
     tier: row.tier,
     state: row.state,
     actor: actorOf(parts, row),

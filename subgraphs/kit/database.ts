@@ -1,12 +1,12 @@
 import 'reflect-metadata';
 import pg from 'pg';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
-import { BULK_STATEMENT_TIMEOUT_MS, DATABASE_LIMITS, type DatabaseLane } from '#schema/database-limits.ts';
+import type { DatabaseLane } from '#schema/database-limits.ts';
 import type { CellSettings, StoreBudget } from '#schema/setting-readers.ts';
 import { STORE_SETTINGS } from '#schema/store-settings.ts';
 import { asTenonError, fail, TenonError, type ErrorCode } from '#schema/errors.ts';
 import type { ContextKeys, TenantContext } from '#schema/tenant-context.ts';
-import { inStore, isPool, POOL, searchPathOf } from '#schema/tenant-store.ts';
+import { inStore, isPool, POOL } from '#schema/tenant-store.ts';
 import { sharesOf, type ConnectionUse } from './connection-shares.ts';
 import { connect, openPool, openSource, poolOf } from './database-pools.ts';
 import { createPersonalKeys, type DataKeys, type PersonalKeys } from './data-keys.ts';
@@ -14,7 +14,9 @@ import { cancelOnAbort } from './statement-cancel.ts';
 import { createStorePools, type StorePools } from './store-pools.ts';
 import { newStoreAdmission } from './store-admission.ts';
 import { onlyTo, stampOf } from './store-stamp.ts';
-import { contextToken, refuseBeyondSupport, supportIn, supportSettings } from './support-role.ts';
+import { refuseBeyondSupport, supportIn } from './support-role.ts';
+import { atHome } from './tenant-home.ts';
+import { endTransaction, openTransaction, sendTogether } from './transaction-ends.ts';
 import type { Abortable } from './request-ending.ts';
 
 /** What opening the databases needs. */
@@ -122,10 +124,11 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
  * The only door to tenant data: runs the work in one transaction of the tenant's cell, under her signed context, and
  * commits it. A throw rolls everything back; a commit that PostgreSQL turned into a rollback throws as well. Whoever
  * keeps the transaction beyond the end of the work gets an error, never the next tenant's transaction. Once the scope's
- * signal is aborted, all that was not committed is rolled back and GATEWAY_TIMEOUT.
+ * signal is aborted, all that was not committed is rolled back and GATEWAY_TIMEOUT. While the tenant is held to be moved it
+ * waits, and goes on where she lives then: the work may be called again, having done nothing.
  */
 export async function inTenant<T>(scope: TenantScope, work: (tx: TenantTransaction) => Promise<T>): Promise<T> {
-  return overCell(scope, work, 'many statements');
+  return atHome(scope, (at) => overCell(at, work, 'many statements'));
 }
 
 /**
@@ -133,7 +136,7 @@ export async function inTenant<T>(scope: TenantScope, work: (tx: TenantTransacti
  * an error.
  */
 export async function inTenantOnce<T>(scope: TenantScope, work: (tx: TenantTransaction) => Promise<T>): Promise<T> {
-  return overCell(scope, work, 'one statement');
+  return atHome(scope, (at) => overCell(at, work, 'one statement'));
 }
 
 /** Like `inTenant`, over the audit database of the tenant's cell, where the application may only read and ask. */
@@ -141,21 +144,23 @@ export async function inTenantAudit<T>(
   scope: TenantScope,
   work: (tx: Pick<TenantTransaction, 'query'>) => Promise<T>,
 ): Promise<T> {
-  refuseAborted(scope);
-  const pool = scope.databases.auditPool(scope.tenant.cell);
-  const giveBack = await takeShare(pool, scope);
-  try {
-    const client = await connect(() => pool.connect());
+  return atHome(scope, async (at) => {
+    refuseAborted(scope);
+    const pool = scope.databases.auditPool(at.tenant.cell);
+    const giveBack = await takeShare(pool, at);
     try {
-      return await inTransaction({ client, scope: inAudit(scope), length: 'many statements' }, ({ send }) =>
-        work({ query: rowsOf(send) }),
-      );
+      const client = await connect(() => pool.connect());
+      try {
+        return await inTransaction({ client, scope: inAudit(at), length: 'many statements' }, ({ send }) =>
+          work({ query: rowsOf(send) }),
+        );
+      } finally {
+        client.release();
+      }
     } finally {
-      client.release();
+      giveBack();
     }
-  } finally {
-    giveBack();
-  }
+  });
 }
 
 /** A cell has one audit database, wherever in it her rows lie. */
@@ -283,50 +288,6 @@ function refuseAborted({ signal }: TenantScope): void {
 }
 
 /**
- * The context is a bind parameter, so that no other session can read the token in pg_stat_activity. The statement has
- * no name: a named one lives as long as the connection, where injected SQL could put another in its place that gives
- * every later borrower the context of the attacker.
- */
-async function openTransaction(client: pg.PoolClient, scope: TenantScope): Promise<void> {
-  const { tenant, databases, lane } = scope;
-  const support = supportIn(scope);
-  const token = contextToken(scope, support);
-  const { statementTimeoutMs, lockTimeoutMs } = DATABASE_LIMITS[tenant.tier];
-  const timeoutMs = lane === 'bulk' || databases.longStatements ? BULK_STATEMENT_TIMEOUT_MS : statementTimeoutMs;
-  const values = [token, String(timeoutMs), String(lockTimeoutMs)];
-  sendTogether(client);
-  await Promise.all([
-    client.query('begin'),
-    client.query(
-      `select pg_catalog.set_config('app.tenant', $1, true), pg_catalog.set_config('statement_timeout', $2, true),
-              pg_catalog.set_config('lock_timeout', $3, true)${supportSettings(support)}
-              ${isPool(tenant) ? '' : OF_A_STORE}`,
-      isPool(tenant) ? values : [...values, searchPathOf(tenant.store ?? POOL)],
-    ),
-  ]);
-}
-
-/**
- * A bridge's schemas are looked for first; and its writes are in the server's sums as soon as the transaction has ended, by
- * which whoever drains stores knows of them.
- */
-const OF_A_STORE = `, pg_catalog.set_config('search_path', $4, true), pg_catalog.pg_stat_force_next_flush()`;
-
-/** What the work set for the session ends here too, so that no tenant's settings reach the next borrower. */
-async function endTransaction(client: pg.PoolClient, how: 'commit' | 'rollback'): Promise<string> {
-  sendTogether(client);
-  const [{ command }] = await Promise.all([client.query(how), client.query('reset all').catch(ignore)]);
-  return command;
-}
-
-/** What is said in this turn leaves in one piece: each write of its own costs the system more than the statement in it. */
-function sendTogether(client: pg.PoolClient): void {
-  const { stream } = (client as pg.PoolClient & { readonly connection: pg.Connection }).connection;
-  stream.cork();
-  process.nextTick(() => stream.uncork());
-}
-
-/**
  * Puts the ORM into the transaction, which was opened by hand in one round trip with its context: a nested transaction
  * of the ORM becomes a savepoint, and everything it says goes through `send`.
  */
@@ -362,6 +323,9 @@ const ANSWERS: Readonly<Record<string, ErrorCode>> = {
   '40P01': 'SERVICE_UNAVAILABLE',
   '55P03': 'SERVICE_UNAVAILABLE',
   '57014': 'GATEWAY_TIMEOUT',
+  // The tenant is moved, or was (tenon.enter): nothing was done.
+  TN001: 'SERVICE_UNAVAILABLE',
+  TN002: 'SERVICE_UNAVAILABLE',
 };
 
 function translate(thrown: unknown): TenonError {

@@ -19,6 +19,7 @@ export const OPENERS = {
   'compliance/evidence/evidence-client.ts': 'facts of the database as a whole: catalogs',
   'compliance/doctor.ts': 'catalogs and settings, no row of a tenant',
   'compliance/isolation/examination.ts': 'attacks as tenants that do not exist, rolled back',
+  'compliance/moves/end.ts': 'tenon_worker, the rows of one tenant at a time, under her context',
   'compliance/data-key-rotation.ts': 'tenon_worker, the key of one tenant at a time, under her context',
   'compliance/commands-reconcile.ts': 'tenon_worker, counts by tenant',
 };

@@ -10,6 +10,7 @@ import { PLACEMENTS } from '#schema/tenant-store.ts';
 import { listPlaces } from './directory-entry.ts';
 import { endTenant } from './ending.ts';
 import { Tenant, type TenantPlaceEntry } from './model.ts';
+import { moveCommand } from './move-commands.ts';
 import { contextIn, systemOrigin, type Origin } from './operator.ts';
 import { ensureOperatorTenant, provisionTenant } from './provisioning.ts';
 
@@ -111,7 +112,7 @@ const operator: Command = {
 };
 
 /** The commands about tenants. */
-export const tenantCommands: readonly Command[] = [create, list, show, erase, operator];
+export const tenantCommands: readonly Command[] = [create, list, show, moveCommand, erase, operator];
 
 function inputOf({ positionals: [slug = ''], options }: CommandArguments) {
   const adminEmail = options['admin-email'] ?? '';

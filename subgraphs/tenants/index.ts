@@ -8,6 +8,7 @@ import { notifyJob } from './life-notices.ts';
 import { LifeResolver } from './life-resolver.ts';
 import { LimitsResolver } from './limits-resolver.ts';
 import { Tenant } from './model.ts';
+import { MoveResolver } from './move-resolver.ts';
 import { RegisteredOperation } from './operation-model.ts';
 import { personalTables } from './personal-tables.ts';
 import { OperationResolver } from './operation-resolver.ts';
@@ -30,6 +31,7 @@ export const tenants = defineSubgraph({
     LifeResolver,
     ResidencyResolver,
     SupportResolver,
+    MoveResolver,
   ],
   entities: [Tenant, RegisteredOperation, Job],
   references: { Tenant: findTenants, Job: findJobs },

@@ -12,6 +12,7 @@ export const personalTables: Readonly<Record<string, PersonalTable>> = {
   service_levels: { about: null, because: 'numbers' },
   tier_service_levels: { about: null, because: 'numbers of all tenants' },
   jobs: { about: 'requested_by = public_id', end: 'kept', because: `${ID_ALONE}; for 30 days` },
+  support_grants: { about: 'public_id in (operator, decided_by, ended_by)', end: 'kept', because: ID_ALONE },
   tenant_contracts: { about: 'confirmed_by = public_id', end: 'kept', because: ID_ALONE },
   tenant_notices: { about: null, because: 'which mail was sent when, and to nobody by name' },
 };

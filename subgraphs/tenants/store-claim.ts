@@ -37,7 +37,7 @@ const CLAIM = `
   free as (
     select s.cell, s.name from stores s
      where s.cell = any($6::text[]) and split_part(s.name, '_', 1) = $5 and s.tenant_id is null and s.version >= $7
-       and s.fault is null and not exists (select from taken)
+       and s.fault is null and s.left_at is null and not exists (select from taken)
      order by (select count(*) from tenants t where t.cell = s.cell), array_position($6::text[], s.cell), s.created_at, s.name
      limit 1 for update of s skip locked),
   claimed as (

@@ -8,6 +8,7 @@ import { fairnessWhole } from './fairness-whole.ts';
 import { gateway } from './gateway.ts';
 import { isolation } from './isolation.ts';
 import { memory } from './memory.ts';
+import { move } from './move.ts';
 import { neighbours } from './neighbours.ts';
 import { placements } from './placements.ts';
 import { platform } from './platform.ts';
@@ -24,6 +25,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   fairness,
   fairnessWhole,
   memory,
+  move,
   platform,
   isolation,
   revocation,

@@ -171,6 +171,7 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
       'context keys',
       'drift',
       'migrations',
+      'moves',
       'node',
       'platform log',
       'postgresql',

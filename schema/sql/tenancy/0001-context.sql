@@ -2,7 +2,7 @@
 
 create schema if not exists tenon;
 create schema app;
-grant usage on schema tenon, app to tenon_app, tenon_worker, tenon_eraser, tenon_support;
+grant usage on schema tenon, app to tenon_app, tenon_worker, tenon_eraser, tenon_support, tenon_mover;
 -- Which migrations a database stands at is evidence of how it was changed.
 grant select on tenon.migrations to tenon_worker;
 
@@ -46,7 +46,30 @@ begin
 end
 $$;
 revoke all on function tenon.tenant_id() from public;
-grant execute on function tenon.tenant_id() to tenon_app, tenon_worker, tenon_eraser, tenon_support;
+grant execute on function tenon.tenant_id() to tenon_app, tenon_worker, tenon_eraser, tenon_support, tenon_mover;
+
+-- Tenants whose rows here are a copy that counts nowhere: it is being made (`arriving`), takes no more changes (`leaving`), or
+-- was left behind (`departed`). A row stays where a tenant has left, for whoever still looks for her here.
+create table tenon.absent_tenants (
+  tenant uuid primary key,
+  standing text not null check (standing in ('arriving', 'leaving', 'departed')),
+  move uuid not null,
+  -- Of a copy: the transactions of the source that it held when it was read, and how far it has followed since.
+  snapshot pg_snapshot,
+  applied pg_lsn,
+  since timestamptz not null default clock_timestamp()
+);
+revoke all on tenon.absent_tenants from public;
+
+-- Whose rows the worker passes over where it acts for all tenants.
+create function tenon.absent() returns uuid[]
+language sql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(tenant), '{}') from tenon.absent_tenants
+$$;
+revoke all on function tenon.absent() from public;
+grant execute on function tenon.absent() to tenon_worker;
 
 -- Puts a tenant table under row security; every tenant table calls it right below its definition. The restrictive policy
 -- is the wall: another permissive policy added by mistake cannot open it. The permissive one lets rows through at all.
@@ -58,7 +81,7 @@ begin
   execute format('alter table %s enable row level security', target);
   execute format('alter table %s force row level security', target);
   execute format(
-    'create policy tenant_access on %s as permissive for all to tenon_app, tenon_worker, tenon_eraser, tenon_support'
+    'create policy tenant_access on %s as permissive for all to tenon_app, tenon_worker, tenon_eraser, tenon_support, tenon_mover'
     ' using (true)', target);
   execute format(
     'create policy tenant_isolation on %s as restrictive for all to public'
@@ -67,13 +90,14 @@ begin
   execute format('grant select on %s to tenon_worker', target);
   -- The rows of a tenant go with her, from every table; what may not go, the functions below its role refuse.
   execute format('grant select, delete on %s to tenon_eraser', target);
+  execute format('grant select, insert, update, delete on %s to tenon_mover', target);
 end
 $$;
 revoke all on procedure tenon.protect(regclass) from public;
 
 -- The same wall for the few tables that the worker drains or writes for all tenants: the application role stands before
--- it as everywhere, and so does the worker under a tenant's context; without one it acts for all of them. The catalog
--- lint holds the list of these tables.
+-- it as everywhere, and so does the worker under a tenant's context; without one it acts for all of them whose rows count
+-- here. The catalog lint holds the list of these tables.
 create procedure tenon.protect_for_worker(target regclass)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -82,12 +106,14 @@ begin
   call tenon.protect(target);
   execute format('drop policy tenant_isolation on %s', target);
   execute format(
-    'create policy tenant_isolation on %s as restrictive for all to tenon_app, tenon_owner, tenon_eraser, tenon_support'
+    'create policy tenant_isolation on %s as restrictive for all to tenon_app, tenon_owner, tenon_eraser, tenon_support, tenon_mover'
     ' using (tenant_id = (select tenon.tenant_id())) with check (tenant_id = (select tenon.tenant_id()))', target);
   execute format(
     'create policy worker_isolation on %s as restrictive for all to tenon_worker'
-    ' using ((select tenon.tenant_id()) is null or tenant_id = (select tenon.tenant_id()))'
-    ' with check ((select tenon.tenant_id()) is null or tenant_id = (select tenon.tenant_id()))', target);
+    ' using (((select tenon.tenant_id()) is null and tenant_id <> all ((select tenon.absent())::uuid[]))'
+    '   or tenant_id = (select tenon.tenant_id()))'
+    ' with check (((select tenon.tenant_id()) is null and tenant_id <> all ((select tenon.absent())::uuid[]))'
+    '   or tenant_id = (select tenon.tenant_id()))', target);
 end
 $$;
 revoke all on procedure tenon.protect_for_worker(regclass) from public;
