@@ -49,6 +49,7 @@ describe('the ledger', () => {
       'sign_up_attempts.subject',
       'tenants.cell',
       'tenants.created_at',
+      'tenants.erased_at',
       'tenants.id',
       'tenants.placement',
       'tenants.region',
