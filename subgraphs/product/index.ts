@@ -12,5 +12,9 @@ export const product = defineSubgraph({
   resolvers: [ProjectResolver, DocumentResolver, ...OFFERS.resolvers],
   entities: [Project, Document, DocumentShare, ...OFFERS.entities],
   references: { Project: findProjects, Document: findDocuments },
-  personalData: { tables: personalTables, collect: collectPersonalData, erase: erasePersonalData },
+  personalData: {
+    tables: { ...personalTables, ...OFFERS.personalTables },
+    collect: collectPersonalData,
+    erase: erasePersonalData,
+  },
 });

@@ -5,4 +5,8 @@ import { OfferResolver } from './offer-resolver.ts';
 export const OFFERS = {
   resolvers: [OfferResolver],
   entities: [DocumentOffer, ReceivedDocument],
+  personalTables: {
+    document_offers: { about: null, because: 'which tenant is shown which document' },
+    received_documents: { about: null, because: 'which tenant shows a document' },
+  },
 } as const;
