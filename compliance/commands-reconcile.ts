@@ -130,7 +130,7 @@ function openPool(cell: CellSettings, kind: StoreStamp['kind'], store = POOL): p
     max: 3,
     connectionTimeoutMillis: 5_000,
     application_name: 'tenon-cli',
-    ...onlyTo(stampOf(cell, kind), store),
+    ...onlyTo(stampOf(cell, kind), () => store),
   });
   pool.on('error', () => undefined);
   return pool;

@@ -100,8 +100,8 @@ export async function openDatabases(settings: DatabaseSettings): Promise<Databas
   const stores = createStorePools({
     cells: settings.cells,
     budget: settings.storeBudget ?? STORE_SETTINGS.storeBudget.fallback,
-    open: ({ url, cell, store, most }) =>
-      openPool(url, most, { ...STORE_LIFETIME, ...onlyTo(stampOf(cell, 'cell'), store) }),
+    open: ({ url, cell, latest, most }) =>
+      openPool(url, most, { ...STORE_LIFETIME, ...onlyTo(stampOf(cell, 'cell'), latest) }),
     admit: newStoreAdmission(directory),
   });
   return {

@@ -11,12 +11,18 @@ export interface StoreAddress {
   readonly most: number;
 }
 
+/** The same of a database, in which other stores may come and go. */
+export interface OpenAddress extends Omit<StoreAddress, 'store'> {
+  /** The store that was asked for last, and so one that is there. */
+  readonly latest: () => string;
+}
+
 /** What the pools of stores are made of. */
 export interface StorePoolOptions {
   readonly cells: readonly CellSettings[];
   readonly budget: StoreBudget;
   /** Opens a pool to a database of a cell; its connections are made when they are needed. */
-  readonly open: (address: StoreAddress) => pg.Pool;
+  readonly open: (address: OpenAddress) => pg.Pool;
   /** Passes a store that this program may work with, else throws; asked when its database is opened. */
   readonly admit: (place: { readonly cell: string; readonly store: string }) => Promise<void>;
 }
@@ -47,6 +53,7 @@ interface OpenPool {
   /** Connections that it may have. */
   readonly most: number;
   readonly pool: pg.Pool;
+  readonly latest: { store: string };
   users: number;
 }
 
@@ -73,7 +80,7 @@ export function createStorePools(options: StorePoolOptions): StorePools {
       const address = addressOf(options, place);
       const untilMs = performance.now() + (options.budget.waitMs ?? WAIT_MS);
       for (;;) {
-        const open = take(shelf, address.url) ?? openPool(shelf, options, address);
+        const open = take(shelf, address) ?? openPool(shelf, options, address);
         if (open !== null) return { pool: open.pool, giveBack: giverOf(shelf, open) };
         closeIdle(shelf, address.cell.name);
         await room(shelf, untilMs - performance.now());
@@ -99,12 +106,13 @@ function addressOf(
   return { url: storeUrl(cell.database, place.store), cell, store: place.store, most };
 }
 
-function take(shelf: Shelf, url: string): OpenPool | null {
+function take(shelf: Shelf, { url, store }: StoreAddress): OpenPool | null {
   const open = shelf.pools.get(url);
   if (open === undefined) return null;
   shelf.pools.delete(url);
   shelf.pools.set(url, open);
   open.users += 1;
+  open.latest.store = store;
   return open;
 }
 
@@ -114,7 +122,9 @@ function openPool(shelf: Shelf, { open, budget }: StorePoolOptions, address: Sto
   const reserved = shelf.reserved.get(cell) ?? 0;
   if (reserved > 0 && reserved + most > budget.perCell) return null;
   shelf.reserved.set(cell, reserved + most);
-  const opened = { cell, most, pool: open(address), users: 1 };
+  const latest = { store: address.store };
+  const pool = open({ cell: address.cell, url, most, latest: () => latest.store });
+  const opened = { cell, most, pool, latest, users: 1 };
   shelf.pools.set(url, opened);
   return opened;
 }

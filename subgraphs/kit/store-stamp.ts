@@ -38,9 +38,9 @@ export async function refuseForeignStore(client: pg.ClientBase, stamp: StoreStam
  * What a pool needs so that it lends no connection to another store than this one: every new connection is asked whose it
  * leads to, for an address may come to lead elsewhere while the process runs. Its error is SERVICE_UNAVAILABLE.
  */
-export function onlyTo(stamp: StoreStamp, store = POOL): object {
+export function onlyTo(stamp: StoreStamp, storeOf = () => POOL): object {
   return {
-    verify: callbackify((client: pg.ClientBase) => requireStamp(client, stamp, store)),
+    verify: callbackify((client: pg.ClientBase) => requireStamp(client, stamp, storeOf())),
   };
 }
 

@@ -11,7 +11,7 @@ import type { Platform } from '#kit/request-context.ts';
 import { readConfig } from '#schema/config.ts';
 import { asTenonError } from '#schema/errors.ts';
 import { mintId } from '#schema/ids.ts';
-import { storeUrl } from '#schema/tenant-store.ts';
+import { inStore, storeUrl } from '#schema/tenant-store.ts';
 import { subgraphs } from '#subgraphs';
 import { provisionTenant } from '../../subgraphs/tenants/provisioning.ts';
 import { systemOrigin } from '../../subgraphs/tenants/operator.ts';
@@ -156,6 +156,27 @@ describe('the connections of a process to silos', () => {
     held.giveBack();
     (await waiting).giveBack();
     expect(databases.stores.reserved('eu-1')).toBe(2);
+  });
+
+  it("go on to a bridge's database when a tenant's schemas are gone, by whom it was opened", async () => {
+    const names = await stores.addBridges('eu-1', 2);
+    const [first = '', second = ''] = names;
+    const databases = await open(2);
+    const ask = async (store: string) => {
+      const { pool, giveBack } = await databases.stores.lend({ cell: 'eu-1', store });
+      const { rows } = await pool.query<{ one: number }>('select 1 as one').finally(giveBack);
+      return rows;
+    };
+    expect(await ask(first)).toEqual([{ one: 1 }]);
+    const url = storeUrl(stores.url('eu-1'), first);
+    for (const schema of ['app', 'tenon', 'graphile_worker'])
+      await withClient(url, (client) => client.query(inStore(`drop schema ${schema} cascade`, first)));
+    await withClient(url, (client) =>
+      client.query(
+        'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+      ),
+    );
+    await expect.poll(() => ask(second).catch(() => 'lost'), { timeout: 5_000 }).toEqual([{ one: 1 }]);
   });
 
   it('are not made to a store that is behind the program, until it has been migrated', async () => {
