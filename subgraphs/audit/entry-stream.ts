@@ -16,7 +16,7 @@ export interface ProvenEntry {
  * Entries read in one transaction; the next are read when the caller has taken these. So few that a page keeps nobody else
  * waiting, and as many as share the nodes of their proofs.
  */
-const PAGE_SIZE = 128;
+const PAGE_SIZE = 64;
 
 /**
  * Yields the entries that a query finds, oldest first and through all epochs, up to where the log ended at `head`. No

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { Readable } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import {
   BrokenCircuitError,
   circuitBreaker,
@@ -12,6 +12,7 @@ import {
 import { LRUCache } from 'lru-cache';
 import { DATABASE_LIMITS } from '#schema/database-limits.ts';
 import { asTenonError, fail } from '#schema/errors.ts';
+import { connectionUse } from './database.ts';
 import type { Abortable } from './request-ending.ts';
 import type { RequestContext } from './request-context.ts';
 
@@ -20,8 +21,8 @@ export interface BulkWork {
   /** Every transaction under this context goes by the lane for bulk (schema/database-limits.ts). */
   readonly ctx: RequestContext;
   /**
-   * Yields the pages, each read when the one before was taken, and rests between them for as long as others need the
-   * process. Faults of the platform count against the tenant's breaker; an open one is SERVICE_UNAVAILABLE.
+   * Yields the pages, each read when the one before was taken, and rests between them while requests come in the
+   * cell. Faults of the platform count against the tenant's breaker; an open one is SERVICE_UNAVAILABLE.
    */
   paced<Page>(pages: AsyncIterable<Page>): AsyncGenerator<Page>;
   /** Returns what is written out as a stream that ends the work when it is closed, at whatever point. */
@@ -30,11 +31,11 @@ export interface BulkWork {
   readonly end: () => void;
 }
 
-/** Part of its time that bulk may keep the event loop busy where others want it too. */
-const MOST_LOAD = 0.25;
-/** How often it is looked whether there is time again, and after how long bulk goes on whatever the load. */
-const LOOK_AGAIN_MS = 4;
-const LONGEST_REST_MS = 60;
+/** While others are there an export rests so many times as long as a page took: it is at work for a tenth of the time. */
+const RESTS = 9;
+const LONGEST_REST_MS = 250;
+/** Who asked so long ago is still there. */
+const PRESENT_MS = 1_000;
 /** After so many faults in a row a tenant's bulk is left alone for a while: it would only fail again, at others' cost. */
 const FAULTS_IN_A_ROW = 3;
 const LEFT_ALONE_MS = 30_000;
@@ -79,7 +80,7 @@ export async function beginBulk(ctx: RequestContext): Promise<BulkWork> {
   const guard: Guard = (read) => guarded({ breaker, signal: ctx.signal }, read);
   return {
     ctx: { ...ctx, lane: 'bulk' },
-    paced: (pages) => pacedPages(pages, { guard, isRunning: () => isRunning }),
+    paced: (pages) => pacedPages(pages, { guard, isRunning: () => isRunning, isCrowded: newPresence(ctx) }),
     stream: (pieces, options) => streamOf(pieces, { ...options, end }),
     end,
   };
@@ -128,20 +129,27 @@ async function endsBefore(tenant: string, untilMs: number): Promise<boolean> {
   );
 }
 
+interface Pacing {
+  readonly guard: Guard;
+  readonly isRunning: () => boolean;
+  readonly isCrowded: () => boolean;
+}
+
 type Guard = <T>(read: () => Promise<T>) => Promise<T>;
 
 async function* pacedPages<Page>(
   pages: AsyncIterable<Page>,
-  { guard, isRunning }: { readonly guard: Guard; readonly isRunning: () => boolean },
+  { guard, isRunning, isCrowded }: Pacing,
 ): AsyncGenerator<Page> {
   const iterator = pages[Symbol.asyncIterator]();
   try {
     while (isRunning()) {
-      const before = performance.eventLoopUtilization();
+      const startedMs = performance.now();
       const next = await guard(() => iterator.next());
       if (next.done === true) return;
+      const tookMs = performance.now() - startedMs;
       yield next.value;
-      await rest(before);
+      await rest(tookMs, isCrowded());
     }
   } finally {
     await iterator.return?.();
@@ -173,13 +181,22 @@ async function guarded<T>(
   }
 }
 
-/** Waits until the loop was idle for most of the time since the page was begun, whoever kept it busy. */
-async function rest(since: ReturnType<typeof performance.eventLoopUtilization>): Promise<void> {
-  const longest = performance.now() + LONGEST_REST_MS;
-  do {
-    await pause(LOOK_AGAIN_MS);
-    if (performance.eventLoopUtilization(since).utilization <= MOST_LOAD) return;
-  } while (performance.now() < longest);
+/** Tells whether requests come in the cell, of whomever. */
+function newPresence({ databases, tenant: { cell } }: RequestContext): () => boolean {
+  const count = () => connectionUse(databases, cell, 'tenant').requests;
+  let seen = count();
+  let lastMs = -Infinity;
+  return () => {
+    const now = count();
+    if (now !== seen) lastMs = performance.now();
+    seen = now;
+    return performance.now() - lastMs < PRESENT_MS;
+  };
+}
+
+/** A page that took long, since others were at work, is followed by a long rest. */
+async function rest(tookMs: number, isCrowded: boolean): Promise<void> {
+  await (isCrowded ? pause(Math.min(LONGEST_REST_MS, tookMs * RESTS)) : nextTurn());
 }
 
 /** Neither does what the tenant herself asks wrongly. */

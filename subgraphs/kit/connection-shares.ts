@@ -23,6 +23,8 @@ export interface ConnectionUse {
   /** Of those, what bulk holds. */
   readonly bulk: number;
   readonly waiting: number;
+  /** Requests that came since the start, whatever became of them. */
+  readonly requests: number;
   /** Refused since the start, because too many waited or it took too long. */
   readonly refused: number;
 }
@@ -58,7 +60,7 @@ export function newConnectionShares(size: number, options: ConnectionShareOption
   const settings = { ...DEFAULTS, ...options };
   const places = newPlaces(size, () => serve());
   const line = new Set<Tenant>();
-  const counts = { waiting: 0, refused: 0 };
+  const counts = { waiting: 0, requests: 0, refused: 0 };
 
   const serve = (): void => {
     for (const tenant of line) {
@@ -101,6 +103,7 @@ export function newConnectionShares(size: number, options: ConnectionShareOption
   return {
     enter({ tenant: { tenant: id, tier }, lane, isAlone = false, signal }) {
       if (signal?.aborted === true) fail('GATEWAY_TIMEOUT', 'nobody waits for a connection any more');
+      if (lane === 'request') counts.requests += 1;
       const tenant = places.tenantOf(id, shareOf(size, isAlone ? 1 : DATABASE_LIMITS[tier].connectionShare));
       if (tenant.waiters[lane].size === 0 && places.hasRoom(tenant, lane)) return places.take(tenant, lane);
       const isFull = counts.waiting >= settings.maxWaiting || waitingOf(tenant) >= settings.maxWaitingPerTenant;

@@ -59,7 +59,7 @@ describe('the measurements of a gateway', () => {
     metrics.subgraphCall('billing', 0.5, true);
     metrics.breaker('billing', 'ENTERPRISE', 'open');
     metrics.queueLength(() => 7);
-    const use = { size: 16, held: 5, bulk: 2, waiting: 3, refused: 4 };
+    const use = { size: 16, held: 5, bulk: 2, waiting: 3, requests: 9, refused: 4 };
     metrics.connections(() => [{ cell: 'eu-1', store: 'audit', use }]);
     metrics.programCache(true);
     metrics.programCache(false);

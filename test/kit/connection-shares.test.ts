@@ -51,7 +51,7 @@ describe('the connections of a pool', () => {
       return count;
     };
     expect([held(a, 'FREE'), held(b, 'ENTERPRISE')]).toEqual([4, 8]);
-    expect(shares.use()).toEqual({ size: 16, held: 12, bulk: 0, waiting: 2, refused: 0 });
+    expect(shares.use()).toEqual({ size: 16, held: 12, bulk: 0, waiting: 2, requests: 14, refused: 0 });
   });
 
   it('are given two to whoever has the smallest share of a small pool, and one of a pool of one', () => {
