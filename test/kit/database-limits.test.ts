@@ -113,6 +113,26 @@ describe('bulk work', () => {
     work.end();
   });
 
+  it('rests while requests come in the cell, and goes on at once where none do', async () => {
+    const runs = async (request: () => Promise<unknown>): Promise<number> => {
+      const work = await beginBulk(contextIn('FREE'));
+      async function* slow() {
+        for (let page = 0; page < 4; page++) {
+          await inTenantAudit({ ...scope('FREE'), lane: 'bulk' }, (tx) => tx.query('select pg_sleep(0.01)'));
+          await request();
+          yield page;
+        }
+      }
+      const started = performance.now();
+      await collect(work.paced(slow()));
+      work.end();
+      return performance.now() - started;
+    };
+    const alone = await runs(async () => undefined);
+    const beside = await runs(() => timeoutsOf(scope('GROWTH')));
+    expect(beside / alone).toBeGreaterThan(3);
+  });
+
   it('is as much at once as the tier of the tenant allows, and THROTTLED beyond, until one has ended', async () => {
     const ctx = contextIn('ENTERPRISE');
     const [first] = [await beginBulk(ctx), await beginBulk(ctx)];
