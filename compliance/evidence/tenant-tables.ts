@@ -99,7 +99,7 @@ const TABLES = `
             cross join lateral unnest(i.indkey::int2[]) with ordinality as k (number, place)
             join pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
            where i.indrelid = c.oid and i.indisprimary) as key
-    from pg_class c where c.relnamespace = 'app'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+    from pg_class c where c.relnamespace = (select relnamespace from pg_class where oid = 'app.tenants'::regclass) and c.relkind in ('r', 'p') and not c.relispartition
    order by c.relname`;
 
 async function readPage(

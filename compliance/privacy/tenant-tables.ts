@@ -18,6 +18,8 @@ export interface TableErasure {
   readonly deadlineMs: number;
 }
 
+/** A table beside which the others lie: a store may have its schema by another name, which a qualified one is given. */
+const ANCHORS = { cell: `'app.tenants'`, audit: `'app.erasures'` } as const;
 /** Rows of one transaction: well below what a statement may take, whatever hangs on them. */
 const BATCH = 1_000;
 /** What goes may leave rows about its end behind, and those go in the next pass. */
@@ -32,7 +34,7 @@ export async function eraseTables(
   ctx: RequestContext,
   { database, again, deadlineMs }: TableErasure,
 ): Promise<Stopped | null> {
-  const tables = await transaction(ctx, database, endingTables);
+  const tables = await transaction(ctx, database, (tx) => endingTables(tx, database));
   for (let pass = 0; pass < MOST_PASSES; pass += 1) {
     const left = await transaction(ctx, database, (tx) => countLeft(tx, tables));
     const full = tables.filter((table) => (left.get(table) ?? 0) > 0);
@@ -48,7 +50,7 @@ export async function eraseTables(
 /** Returns what went from each table of a database in all, and what a search finds there now. */
 export async function erasedTables(ctx: RequestContext, database: TenantDatabase): Promise<ErasedStore[]> {
   return transaction(ctx, database, async (tx) => {
-    const tables = await endingTables(tx);
+    const tables = await endingTables(tx, database);
     const left = await countLeft(tx, tables);
     const source = database === 'cell' ? 'tenant_keys' : 'erasures where subject_id is null';
     const [went] = await tx.query<{ erased: Readonly<Record<string, number>> }>(`select erased from ${source} limit 1`);
@@ -64,7 +66,7 @@ export async function erasedTables(ctx: RequestContext, database: TenantDatabase
 /** Tells whether a database holds rows of an ended tenant again. */
 export async function holdsRows(ctx: RequestContext, database: TenantDatabase): Promise<boolean> {
   return transaction(ctx, database, async (tx) => {
-    const tables = await endingTables(tx);
+    const tables = await endingTables(tx, database);
     const [row] = await tx.query<{ found: boolean }>(
       `select ${tables.map((table) => `exists (select from ${table})`).join(' or ')} as found`,
     );
@@ -110,12 +112,12 @@ async function eraseTable(
 }
 
 /** In an order in which every table comes before those that it refers to. */
-async function endingTables(tx: Statement): Promise<string[]> {
+async function endingTables(tx: Statement, database: TenantDatabase): Promise<string[]> {
   const rows = await tx.query<{ name: string; parents: string[] }>(
     `select c.relname::text as name, array(
         select distinct p.relname::text from pg_constraint k join pg_class p on p.oid = k.confrelid
          where k.conrelid = c.oid and k.contype = 'f' and p.oid <> c.oid) as parents
-       from pg_class c where c.relnamespace = 'app'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+       from pg_class c where c.relnamespace = (select relnamespace from pg_class where oid = ${ANCHORS[database]}::regclass) and c.relkind in ('r', 'p') and not c.relispartition
         and c.relname <> all (tenon.kept_of_ended()) order by c.relname`,
   );
   const waiting = new Map(rows.map(({ name, parents }) => [name, parents]));

@@ -53,7 +53,7 @@ begin
   perform tenon.require_ended();
   if (target = any (tenon.kept_of_ended()) and not (target = any (tenon.log_of_ended()) and tenon.archive_let_go()))
     or not exists (
-    select from pg_class c where c.relnamespace = 'app'::regnamespace and c.relname = target and c.relkind in ('r', 'p')
+    select from pg_class c where c.oid = to_regclass(format('app.%I', target)) and c.relkind in ('r', 'p')
   ) then
     raise exception 'no table that a tenant is erased from' using errcode = '42501';
   end if;
