@@ -2,7 +2,7 @@ import { schemaNumber } from '#schema/tenant-store.ts';
 import type { Databases } from './database.ts';
 
 /** The tables that somebody drains or goes over without a tenant's context: what is written elsewhere is nobody's business. */
-const DRAINED = [
+export const DRAINED_TABLES = [
   'outbox',
   'sequenced_events',
   'mutation_notes',
@@ -12,6 +12,7 @@ const DRAINED = [
   'audit_streams',
   'retention_policies',
   'legal_holds',
+  'privacy_requests',
 ] as const;
 
 interface Bridge {
@@ -70,7 +71,7 @@ async function readSchemas(
                 pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid)), ' ' order by c.relname) as stamp
          from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where c.relname = any($1) and c.relkind = 'r' and n.nspname ~ '^app_[0-9]+$' group by 1`,
-      [[...DRAINED]],
+      [[...DRAINED_TABLES]],
     );
     return new Map(rows.map(({ number, stamp }) => [number, stamp]));
   } finally {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DATABASE_KINDS, sqlPath } from '#kit/database-setup.ts';
+import { DRAINED_TABLES } from '#kit/store-stamps.ts';
 import { inStore, placementOf, searchPathOf, storeKey, storeUrl } from '#schema/tenant-store.ts';
 
 const files = DATABASE_KINDS.cell.flatMap((folder) =>
@@ -39,6 +40,15 @@ describe('a statement of a bridge', () => {
   ])('%s', (said, taken) => {
     expect(inStore(said, 'bridge_1_7')).toBe(taken);
     for (const store of ['pool', 'silo_7']) expect(inStore(said, store)).toBe(said);
+  });
+});
+
+describe('whoever drains stores', () => {
+  it('is told of writes to every table that the worker goes over without a tenant', () => {
+    const drained = statements.flatMap((sql) =>
+      Array.from(sql.matchAll(/^call tenon\.protect_for_worker\('app\.(\w+)'\)/gm), ([, table]) => table),
+    );
+    expect(new Set(DRAINED_TABLES)).toEqual(new Set(drained));
   });
 });
 
