@@ -26,6 +26,8 @@ export class FenceLifted extends Error {
 }
 
 const PAUSE_MS = 10;
+/** Transactions of the worker that have run for longer may run for minutes. */
+const LONG_MS = 1_000;
 
 /**
  * Runs work while nothing of a tenant changes in any of the databases: her transactions that run are waited for, new ones
@@ -46,6 +48,12 @@ export async function whileHeld<T>(options: FenceOptions, work: (fence: Fence) =
     await Promise.all(options.ends.map((end) => passOver(end, options, fence)));
     return work(fence);
   });
+}
+
+/** Tells whether a transaction of the worker runs that a hold would have to wait for too long. */
+export async function isBusy(ends: readonly MoveEnd[]): Promise<boolean> {
+  const busy = await Promise.all(ends.map(async (end) => hasOlder(end, await timeAt(end, LONG_MS))));
+  return busy.includes(true);
 }
 
 /** Ends what a hold that broke off before its end has left: her rows count again where they are. */
@@ -71,7 +79,7 @@ async function locked<T>(options: FenceOptions, ends: readonly MoveEnd[], work: 
   if (end === undefined) return work();
   return end.alone(async (tx) => {
     await tx.query(`select set_config('lock_timeout', $1, false), set_config('tcp_keepalives_idle', '5', false)`, [
-      String(options.budgetMs),
+      String(Math.ceil(options.budgetMs / 3)),
     ]);
     await tx.query('select pg_advisory_lock(tenon.fence_key($1))', [options.tenantId]).catch((error: unknown) => {
       if ((error as { code?: unknown }).code === LOCK_TIMEOUT)
@@ -100,6 +108,14 @@ function mark(end: MoveEnd, moveId: string): Promise<string> {
     const [row] = await tx.query<{ at: string }>('select clock_timestamp()::text as at');
     return row?.at ?? fail('INTERNAL_SERVER_ERROR', 'no time');
   });
+}
+
+/** What the clock of the database said so long ago. */
+async function timeAt(end: MoveEnd, agoMs: number): Promise<string> {
+  const [row] = await end.inContext((tx) =>
+    tx.query<{ at: string }>(`select (clock_timestamp() - $1 * interval '1 ms')::text as at`, [agoMs]),
+  );
+  return row?.at ?? fail('INTERNAL_SERVER_ERROR', 'no time');
 }
 
 /** Transactions of the worker may have begun before they could see the mark. */

@@ -5,7 +5,7 @@ import type { WorkerCell } from '../worker.ts';
 import { leftObjects, newArchiveCopy } from './archive-copy.ts';
 import { signMove, type MovePlace } from './certificate.ts';
 import type { MoveEnd } from './end.ts';
-import { FenceLifted, standingAt, takeUpAgain, whileHeld, type Fence } from './fence.ts';
+import { FenceLifted, isBusy, standingAt, takeUpAgain, whileHeld, type Fence } from './fence.ts';
 import { openArrivedLog, requireSettledLog } from './log-arrival.ts';
 import { giveUpStore, noteMove, readMove, turnDirectory, type MoveNote } from './move-store.ts';
 import { MoveCancelled, recordPhase, requireWanted, withEnds, type MoverOptions, type MoveScope } from './mover.ts';
@@ -18,8 +18,9 @@ const BUDGET_MS = 3_000;
 /** She is held once a round of following takes no longer than this, or after so many, for rounds get no shorter. */
 const CLOSE_MS = 300;
 const MOST_ROUNDS = 50;
-/** After a try that had to be given up. */
-const PAUSE_MS = 500;
+/** After a try that had to be given up; longer each time. */
+const FIRST_PAUSE_MS = 250;
+const LAST_PAUSE_MS = 30_000;
 const PROGRESS_EVERY_MS = 500;
 
 /**
@@ -92,13 +93,15 @@ async function follow(scope: MoveScope): Promise<void> {
     await archive();
     return changes;
   };
-  for (let fences = scope.move.fences; ;) {
+  let { fences } = scope.move;
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LAST_PAUSE_MS)) {
     await catchUp(scope, catchUpWith);
     for (const { path, follower } of followers) await compareWhole(path, follower);
     await catchUp(scope, catchUpWith);
-    fences += 1;
-    await note(scope, { fences });
     try {
+      if (await isBusy(sources)) throw new FenceLifted('a transaction of the worker runs for long');
+      fences += 1;
+      await note(scope, { fences });
       const { budgetMs = BUDGET_MS } = scope.options;
       const hold = { ends: sources, tenantId: scope.tenantId, moveId: scope.move.id, budgetMs };
       return await whileHeld(hold, (fence) => turn(scope, { fence, followers, archive }));
@@ -107,7 +110,7 @@ async function follow(scope: MoveScope): Promise<void> {
       await takeUpAgain(sources);
       if (!(error instanceof FenceLifted)) throw error;
       await note(scope, { obstacle: error.message });
-      await sleep(PAUSE_MS);
+      await sleep(pauseMs);
     }
   }
 }

@@ -1,9 +1,9 @@
-import { IsNotEmpty, IsOptional, MaxLength } from 'class-validator';
+import { IsIn, IsNotEmpty, IsOptional, MaxLength } from 'class-validator';
 import { GraphQLSafeInt } from 'graphql-scalars';
 import { ArgsType, Field, ID, InputType, Int, ObjectType, registerEnumType } from 'type-graphql';
 import { ConnectionArgs, connectionOf } from '#kit/connection.ts';
 import type { MovePhase } from '#schema/tenant-move.ts';
-import type { Placement } from '#schema/tenant-store.ts';
+import { PLACEMENTS, type Placement } from '#schema/tenant-store.ts';
 import { PlacementEnum } from './model.ts';
 
 /** The phases of a move by the names of the graph. */
@@ -119,8 +119,13 @@ export class StartTenantMoveInput {
   @MaxLength(64)
   cell?: string | null;
 
-  @Field(() => PlacementEnum, { defaultValue: 'pool', description: 'How her rows are to lie there: POOL or SILO.' })
-  placement!: Placement;
+  @Field(() => PlacementEnum, {
+    nullable: true,
+    description: 'How her rows are to lie there: POOL, the default, or SILO.',
+  })
+  @IsOptional()
+  @IsIn(PLACEMENTS)
+  placement?: Placement | null;
 
   @Field(() => String)
   @IsNotEmpty()

@@ -8,13 +8,15 @@ import { appendUnchanged } from '#kit/unchanged.ts';
 import { fail } from '#schema/errors.ts';
 import { idOf, mintId, uuidOf, uuidOrNull } from '#schema/ids.ts';
 import type { JsonValue } from '#schema/canonical-json.ts';
+import type { Placement } from '#schema/tenant-store.ts';
 import { REVERSIBLE_PHASES } from '#schema/tenant-move.ts';
 import type { StartTenantMoveInput, TenantMove, TenantMoveArgs } from './move-model.ts';
 
 /** What a move is asked for with. */
-export interface MoveOrder extends Pick<StartTenantMoveInput, 'placement' | 'reason'> {
+export interface MoveOrder extends Pick<StartTenantMoveInput, 'reason'> {
   readonly tenant: TenantPlace;
   readonly cell: string;
+  readonly placement: Placement;
   /** Public id, or the name of a part of the platform. */
   readonly requestedBy: string;
   readonly now: Date;
@@ -31,7 +33,8 @@ const IMMOVABLE: ReadonlySet<string> = new Set(['provisioning', 'erasing', 'eras
 export async function startTenantMove(ctx: RequestContext, input: StartTenantMoveInput): Promise<TenantMove> {
   const tenant = await findTenant(ctx.databases, idOf('tnt', uuidOf('tnt', input.tenantId)));
   if (tenant === null) return fail('NOT_FOUND', 'the directory has no such tenant');
-  const { reason, placement } = input;
+  const { reason } = input;
+  const placement = input.placement ?? 'pool';
   const cell = input.cell ?? tenant.cell;
   const move = await orderMove(ctx.databases, {
     tenant,
