@@ -104,9 +104,11 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
     await world.worker.idle();
     const after = await events('us-1', ctx);
     expect(after.slice(0, before.length)).toEqual(before);
-    expect(after.filter(({ epoch }) => epoch === 2).map(({ action }) => action)).toEqual([
+    const later = after.filter(({ epoch }) => epoch === 2).map(({ action }) => action);
+    // What was not sealed where she was is sealed where she is.
+    expect([later[0], new Set(later.slice(1, -1)), later.at(-1)]).toEqual([
       'log.epoch_opened',
-      'tenant.move',
+      new Set(['tenant.move']),
       'project.create',
     ]);
     const report = await verifyTarget(world.archiveFolder('us-1'), { keys: [TEST_SIGNING_KEY.verifierKey] });
