@@ -227,11 +227,8 @@ describe('beside the embedded platform', { timeout: 120_000 }, () => {
     };
     expect(first.databases.map(({ database }) => database)).toEqual(['directory', 'eu-1 cell', 'eu-1 audit']);
     expect(first.databases[0]?.applied).toContain('directory/0001-tenants.sql');
-    expect(first.databases[1]?.applied.slice(0, 3)).toEqual([
-      'tenancy/0001-context.sql',
-      'tenancy/0002-store.sql',
-      'cell/0001-tenants.sql',
-    ]);
+    const { applied = [] } = first.databases[1] ?? {};
+    expect([...new Set(applied.map((file) => file.split('/')[0]))]).toEqual(['tenancy', 'cell']);
     const second = await tenon(['migrate'], env);
     expect([second.code, second.out]).toEqual([
       0,
