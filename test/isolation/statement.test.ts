@@ -63,7 +63,7 @@ describe('an examination of the stores', () => {
     ]);
     for (const store of ['eu-1 cell', 'eu-1 audit', 'us-1 cell', 'us-1 audit']) {
       const checks = checksOf(store);
-      expect(checks).toHaveLength(CATALOG_RULES.length + 2 * ATTACKS.length);
+      expect(checks).toHaveLength(CATALOG_RULES.length + 3 * ATTACKS.length);
       expect(checks.filter(({ verdict }) => verdict !== 'pass')).toEqual([]);
       expect(found.find((one) => one.store === store)?.catalogSha256).toMatch(/^[0-9a-f]{64}$/);
     }
@@ -170,7 +170,7 @@ describe('a statement of isolation', () => {
     expect([good.completeness.verdict, exitCodeOf(good), good.counts.entries]).toEqual([
       'pass',
       0,
-      4 * (CATALOG_RULES.length + 2 * ATTACKS.length),
+      4 * (CATALOG_RULES.length + 3 * ATTACKS.length),
     ]);
     const checks = [{ check: 'attack 7', role: 'tenon_app', verdict: 'fail' as const, sentence: 'It went through.' }];
     const holed = [{ store: 'eu-1 cell', postgresql: '18.7', catalogSha256: null, checks }];
