@@ -1,3 +1,4 @@
+import { sqlState } from '#kit/database.ts';
 import type { MoveEnd } from './end.ts';
 import { newChangeReader, type RowChange } from './row-changes.ts';
 import { columnsOf, type RowPath } from './row-copy.ts';
@@ -24,13 +25,24 @@ const FETCHED = 1_000;
 /** Changes written in one transaction: as many, or more of a single transaction of the source. */
 const WRITTEN_TOGETHER = 2_000;
 const UNIQUE_VIOLATION = '23505';
+const INTERNAL_ERROR = 'XX000';
+/** How often a slot is begun before a move is told that it cannot be. */
+const MOST_TRIES = 10;
 
 /** Begins to keep the changes of the tenant's rows at the source; what was begun before is given up. */
 export async function openChanges({ source }: RowPath): Promise<void> {
-  await closeChanges({ source });
-  await source.inContext((tx) => tx.query('select tenon.publish_rows()'));
-  // A slot may not begin in a transaction that has written.
-  await source.inContext((tx) => tx.query('select tenon.open_changes()'));
+  for (let tries = 1; ; tries += 1) {
+    await closeChanges({ source });
+    await source.inContext((tx) => tx.query('select tenon.publish_rows()'));
+    try {
+      // A slot may not begin in a transaction that has written.
+      await source.inContext((tx) => tx.query('select tenon.open_changes()'));
+      return;
+    } catch (error) {
+      // PostgreSQL itself stumbles where somebody changes a catalog at that moment, and leaves a slot of no use.
+      if (sqlState(error) !== INTERNAL_ERROR || tries === MOST_TRIES) throw error;
+    }
+  }
 }
 
 /** Ends the keeping of changes; without effect where there is none. */
