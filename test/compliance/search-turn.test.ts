@@ -185,7 +185,8 @@ describe('the index', () => {
 });
 
 describe('a log that is set back while it is indexed', () => {
-  const holds = `select count(*)::integer as held from pg_locks where locktype = 'advisory' and objid = 7 and not granted`;
+  const holds = `select count(*)::integer as held from pg_locks
+    where locktype = 'advisory' and objid = 7 and not granted and database = (select oid from pg_database where datname = current_database())`;
 
   /** Resolves when somebody waits for the turn's lock. */
   async function someoneWaits(): Promise<void> {
@@ -207,8 +208,10 @@ describe('a log that is set back while it is indexed', () => {
         await holder.query('begin; lock table app.log_search_words in exclusive mode');
         const indexing = newTurn()();
         while (
-          (await audit.query(`select from pg_locks where relation = 'app.log_search_words'::regclass and not granted`))
-            .rowCount === 0
+          (
+            await audit.query(`select from pg_locks where relation = 'app.log_search_words'::regclass and not granted
+              and database = (select oid from pg_database where datname = current_database())`)
+          ).rowCount === 0
         );
         const cutting = cut(cutter, tenant, BLOCK_SIZE + 5);
         await someoneWaits();

@@ -185,7 +185,7 @@ describe('a legal hold', () => {
       expect(await isHeld(tx)).toBe(false);
       holdPlaced = place().then(() => order.push('held'));
       // The hold has to wait for this transaction: it stands in the way until the database says so.
-      await waiting(`select 1 from pg_locks where not granted`);
+      await waiting(`select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`);
       order.push('erased');
     });
     await holdPlaced;
