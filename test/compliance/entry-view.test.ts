@@ -155,7 +155,7 @@ describe('what is no entry', () => {
         }
         if (expectSame(Buffer.from(text))) taken += 1;
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, examples: [[{ a: 'one' }, 'two', 'three', []]] },
     );
     expect(taken).toBeGreaterThan(0);
   });
