@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { beginBulk, type BulkWork } from '#kit/bulk-lane.ts';
-import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection, type ConnectionArgs } from '#kit/connection.ts';
 import { authorize } from '#kit/authorize.ts';
 import { inTenant, inTenantAudit } from '#kit/database.ts';
 import { appendAudit, recordAudit } from '#kit/outbox.ts';
@@ -56,10 +56,7 @@ export async function requestEvidence(ctx: RequestContext, input: RequestEvidenc
 /** Returns a page of the tenant's packs, newest first. */
 export async function listEvidence(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<EvidencePack>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('evd', request.after);
-  if (request.after !== null && after === null) {
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
-  }
+  const after = uuidAfter(request, 'evd');
   const rows = await inTenantAudit(ctx, (tx) =>
     tx.query<PackRow>(
       `select ${COLUMNS} from evidence_packs where $1::uuid is null or id < $1 order by id desc limit $2`,

@@ -1,4 +1,4 @@
-import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection, type ConnectionArgs } from '#kit/connection.ts';
 import { inTenant, inTenantAudit, type TenantTransaction } from '#kit/database.ts';
 import { isHeld } from '#kit/legal-hold.ts';
 import { appendAudit } from '#kit/outbox.ts';
@@ -64,9 +64,7 @@ export async function eraseSubject(
 /** Returns a page of the tenant's erasures, newest first; one shows here once the log holds its event. */
 export async function listErasures(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<Erasure>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('aud', request.after);
-  if (request.after !== null && after === null)
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
+  const after = uuidAfter(request, 'aud');
   const rows = await inTenantAudit(ctx, (tx) =>
     tx.query<ErasureRow>(
       `select ${COLUMNS} from erasures where $1::uuid is null or event_id < $1 order by event_id desc limit $2`,

@@ -1,4 +1,4 @@
-import { pageOf, pageRequest, type Connection } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection } from '#kit/connection.ts';
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { PersonalDataSet } from '#kit/personal-data.ts';
@@ -127,9 +127,7 @@ export async function extendRequest(
 /** Returns a page of the tenant's requests, newest first. */
 export async function listRequests(ctx: RequestContext, args: PrivacyRequestArgs): Promise<Connection<PrivacyRequest>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('prq', request.after);
-  if (request.after !== null && after === null)
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
+  const after = uuidAfter(request, 'prq');
   const now = ctx.clock();
   const rows = await inTenantOnce(ctx, (tx) =>
     tx.query<RequestRow>(

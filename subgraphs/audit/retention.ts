@@ -1,10 +1,10 @@
-import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection, type ConnectionArgs } from '#kit/connection.ts';
 import { inTenant, inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import { lockHolds } from '#kit/legal-hold.ts';
 import { appendAudit } from '#kit/outbox.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
-import { idOf, mintId, uuidOf, uuidOrNull, uuidv7 } from '#schema/ids.ts';
+import { idOf, mintId, uuidOf, uuidv7 } from '#schema/ids.ts';
 import type { AuditRetention, LegalHold, PlaceLegalHoldInput, SetAuditRetentionInput } from './retention-model.ts';
 
 /** Holds that may stand at once; one keeps as much as a hundred. */
@@ -47,9 +47,7 @@ export async function setRetention(ctx: RequestContext, { days }: SetAuditRetent
 /** Returns a page of the tenant's legal holds, newest first, with those that are released. */
 export async function listHolds(ctx: RequestContext, args: ConnectionArgs): Promise<Connection<LegalHold>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('hld', request.after);
-  if (request.after !== null && after === null)
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
+  const after = uuidAfter(request, 'hld');
   const rows = await inTenantOnce(ctx, (tx) =>
     tx.query<HoldRow>(
       `select ${COLUMNS} from legal_holds where $1::uuid is null or id < $1 order by id desc limit $2`,

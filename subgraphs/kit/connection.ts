@@ -84,6 +84,11 @@ export function pageRequest(args: ConnectionArgs): PageRequest {
   return { limit: args.first + 1, after: args.after == null ? null : decodeCursor(args.after) };
 }
 
+/** Returns the UUID that a page by id reads behind, or null for the first page; a cursor of something else is BAD_USER_INPUT. */
+export function uuidAfter({ after }: PageRequest, prefix: IdPrefix): string | null {
+  return after === null ? null : (uuidOrNull(prefix, after) ?? refuseCursor());
+}
+
 /** Returns the query of a page by falling id: UUIDv7 ids sort by creation, and no two are the same. */
 export function newestFirst<Row extends ObjectLiteral>(
   query: SelectQueryBuilder<Row>,
@@ -91,8 +96,8 @@ export function newestFirst<Row extends ObjectLiteral>(
   prefix: IdPrefix,
 ): SelectQueryBuilder<Row> {
   const { alias } = query;
-  if (request.after !== null)
-    query.where(`${alias}.id < :after`, { after: uuidOrNull(prefix, request.after) ?? refuseCursor() });
+  const after = uuidAfter(request, prefix);
+  if (after !== null) query.where(`${alias}.id < :after`, { after });
   return query.orderBy(`${alias}.id`, 'DESC').limit(request.limit);
 }
 

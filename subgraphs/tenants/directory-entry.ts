@@ -1,9 +1,9 @@
-import { pageOf, pageRequest, type Connection, type ConnectionArgs } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection, type ConnectionArgs } from '#kit/connection.ts';
 import { inTenant, type Databases } from '#kit/database.ts';
 import { findTenantBySlug, forgetTenant, type TenantPlace } from '#kit/directory.ts';
 import type { Platform } from '#kit/request-context.ts';
 import { fail } from '#schema/errors.ts';
-import { idOf, mintId, uuidOf, uuidOrNull, type Id } from '#schema/ids.ts';
+import { idOf, mintId, uuidOf, type Id } from '#schema/ids.ts';
 import type { Tier } from '#schema/tenant-context.ts';
 import type { Placement } from '#schema/tenant-store.ts';
 import { Tenant, type TenantPlaceEntry } from './model.ts';
@@ -111,10 +111,7 @@ export async function reconcileDirectory(platform: Platform): Promise<Reconcilia
 /** Returns a page of the directory, newest tenant first. */
 export async function listPlaces(databases: Databases, args: ConnectionArgs): Promise<Connection<TenantPlaceEntry>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('tnt', request.after);
-  if (request.after !== null && after === null) {
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
-  }
+  const after = uuidAfter(request, 'tnt');
   const { rows } = await databases.directory.query<Pick<TenantPlaceEntry, keyof TenantPlaceEntry>>(
     `select id, slug, tier, region, cell, placement, state, created_at as "createdAt" from tenants
       where $1::uuid is null or id < $1 order by id desc limit $2`,

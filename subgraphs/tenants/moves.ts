@@ -1,4 +1,4 @@
-import { pageOf, pageRequest, type Connection } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection } from '#kit/connection.ts';
 import { inTenant, sqlState, type Databases } from '#kit/database.ts';
 import { findTenant, type TenantPlace } from '#kit/directory.ts';
 import { storeVersion } from '#kit/store-admission.ts';
@@ -124,9 +124,7 @@ export async function findMove(databases: Databases, id: string): Promise<Tenant
 /** Returns a page of moves, newest first. */
 export async function listMoves({ databases }: RequestContext, args: TenantMoveArgs): Promise<Connection<TenantMove>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('mov', request.after);
-  if (request.after !== null && after === null)
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
+  const after = uuidAfter(request, 'mov');
   const tenant = args.tenantId == null ? null : uuidOf('tnt', args.tenantId);
   const { rows } = await databases.directory.query<MoveRow>(
     `${SELECT} where ($1::uuid is null or id < $1) and ($2::uuid is null or tenant_id = $2) order by id desc limit $3`,

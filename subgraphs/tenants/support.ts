@@ -1,4 +1,4 @@
-import { pageOf, pageRequest, type Connection } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection } from '#kit/connection.ts';
 import { inTenant, type TenantTransaction } from '#kit/database.ts';
 import { findTenant } from '#kit/directory.ts';
 import { appendAudit, recordAudit, type AuditNote } from '#kit/outbox.ts';
@@ -20,10 +20,7 @@ export async function listSupportGrants(
   args: SupportGrantArgs,
 ): Promise<Connection<SupportGrant>> {
   const request = pageRequest(args);
-  const after = request.after === null ? null : uuidOrNull('sup', request.after);
-  if (request.after !== null && after === null) {
-    fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
-  }
+  const after = uuidAfter(request, 'sup');
   const rows = await inTenant(ctx, (tx) =>
     tx.query<GrantRow>(
       `select * from (select ${COLUMNS} from support_grants) g

@@ -1,8 +1,8 @@
-import { pageOf, pageRequest, type Connection } from '#kit/connection.ts';
+import { pageOf, pageRequest, uuidAfter, type Connection } from '#kit/connection.ts';
 import { inTenantOnce, type TenantTransaction } from '#kit/database.ts';
 import type { RequestContext } from '#kit/request-context.ts';
-import { ERRORS, fail, type ErrorRow } from '#schema/errors.ts';
-import { idOf, uuidOf, uuidOrNull } from '#schema/ids.ts';
+import { ERRORS, type ErrorRow } from '#schema/errors.ts';
+import { idOf, uuidOf } from '#schema/ids.ts';
 import { DEVIATIONS, isRewrite } from '../scim/rewrites.ts';
 import type { ScimRequestArgs } from './inputs.ts';
 import type { ScimRequest } from './model.ts';
@@ -17,7 +17,7 @@ export async function listRequests(
 ): Promise<Connection<ScimRequest>> {
   const request = pageRequest(args);
   const { resourceId = null, refused = null, changed = null } = args.filter ?? {};
-  const before = request.after === null ? null : (uuidOrNull('scr', request.after) ?? refuseCursor());
+  const before = uuidAfter(request, 'scr');
   const rows = await inTenantOnce(ctx, (tx) =>
     tx.query<RequestRow>(
       `select ${COLUMNS} from scim_requests r
@@ -101,8 +101,4 @@ function reasonOf({ code, refused_form: form }: RequestRow): string | null {
   const message = errorOf(code)?.message ?? null;
   if (form === null || !isRewrite(form)) return message;
   return `The profile of the connection does not take ${DEVIATIONS[form].form}.`;
-}
-
-function refuseCursor(): never {
-  return fail('BAD_USER_INPUT', 'cursor not ours', { hint: '"after" takes a cursor of an earlier page.' });
 }
