@@ -73,7 +73,8 @@ export function madeAt({ id }: Pick<OutboxRow, 'id'>): Date {
 /** So much is in memory at a time for each shard, whatever the events look like. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-interface TakenRow {
+/** A row of the outbox, or of the events that were taken from it, as it is read. */
+export interface StoredRow {
   readonly tenant_id: string;
   readonly position: string;
   readonly id: string;
@@ -97,14 +98,22 @@ async function take(
   ];
   if (skipPositions.length > 0) conditions.push(`position <> all ($${values.push(skipPositions)}::bigint[])`);
   if (skipTenants.length > 0) conditions.push(`tenant_id <> all ($${values.push(skipTenants)}::uuid[])`);
-  const { rows } = await pool.query<TakenRow>(
-    `select tenant_id, position::text as position, id, outcome, action_version, index_tokens, event from (
+  const { rows } = await pool.query<StoredRow>(
+    `select ${OUTBOX_COLUMNS} from (
        select *, sum(octet_length(event)) over (order by position rows unbounded preceding) as bytes
        from outbox where ${conditions.join(' and ')} order by position limit $1
      ) ready where bytes <= $2 order by ready.position`,
     values,
   );
-  return rows.map((row) => ({
+  return rows.map(outboxRowOf);
+}
+
+/** What is read of a row, for `outboxRowOf`. */
+export const OUTBOX_COLUMNS = 'tenant_id, position::text as position, id, outcome, action_version, index_tokens, event';
+
+/** Returns a row that was read. */
+export function outboxRowOf(row: StoredRow): OutboxRow {
+  return {
     tenantId: row.tenant_id,
     position: row.position,
     id: row.id,
@@ -112,7 +121,7 @@ async function take(
     actionVersion: row.action_version,
     event: row.event,
     indexTokens: row.index_tokens,
-  }));
+  };
 }
 
 /** The last byte of a UUIDv7 is random. */

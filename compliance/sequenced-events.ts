@@ -3,7 +3,7 @@ import type { CellStores, Statements } from '#kit/cell-stores.ts';
 import { log } from '#kit/log.ts';
 import { asTenonError } from '#schema/errors.ts';
 import { alone } from './alone.ts';
-import { outcomeOf, type SequencedRow } from './outbox-reader.ts';
+import { OUTBOX_COLUMNS, outboxRowOf, type SequencedRow, type StoredRow } from './outbox-reader.ts';
 import { sequence } from './sequencer.ts';
 import type { TurnResult } from './turn-loop.ts';
 
@@ -204,33 +204,14 @@ function headColumns(heads: readonly SealedHead[]): unknown[] {
   ];
 }
 
-interface KeptRow {
-  readonly tenant_id: string;
-  readonly position: string;
-  readonly id: string;
-  readonly outcome: string;
-  readonly action_version: number;
-  readonly event: string;
-  readonly index_tokens: unknown;
+interface KeptRow extends StoredRow {
   readonly epoch: number;
   readonly seq: string;
 }
 
 async function readKept(tenants: Statements, which: string, values: readonly unknown[]): Promise<SequencedRow[]> {
-  const { rows } = await tenants.query<KeptRow>(
-    `select tenant_id, position::text as position, id, outcome, action_version, event, index_tokens, epoch, seq
-     from sequenced_events ${which}`,
-    [...values],
-  );
-  return rows.map((row) => ({
-    tenantId: row.tenant_id,
-    position: row.position,
-    id: row.id,
-    outcome: outcomeOf(row.outcome),
-    actionVersion: row.action_version,
-    event: row.event,
-    indexTokens: row.index_tokens,
-    epoch: row.epoch,
-    seq: Number(row.seq),
-  }));
+  const { rows } = await tenants.query<KeptRow>(`select ${OUTBOX_COLUMNS}, epoch, seq from sequenced_events ${which}`, [
+    ...values,
+  ]);
+  return rows.map((row) => Object.assign(outboxRowOf(row), { epoch: row.epoch, seq: Number(row.seq) }));
 }
