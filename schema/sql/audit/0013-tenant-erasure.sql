@@ -66,4 +66,4 @@ begin
   return gone;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_tenant_rows(text, integer)');
+call tenon.run_as('tenon_eraser', 'tenon.erase_tenant_rows(text, integer)');

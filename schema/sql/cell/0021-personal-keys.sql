@@ -97,7 +97,7 @@ begin
   return gone;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_user(uuid)');
+call tenon.run_as('tenon_eraser', 'tenon.erase_user(uuid)');
 grant select, delete on app.users to tenon_eraser;
 
 -- Of the triggers on people and on what hangs on them.
@@ -132,7 +132,7 @@ begin
   return cleared;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_usage_events(uuid)');
+call tenon.run_as('tenon_eraser', 'tenon.erase_usage_events(uuid)');
 grant select, update (user_id, metadata) on app.usage_events to tenon_eraser;
 
 -- What was shared with her address, as long as her account still says which it is.
@@ -151,5 +151,5 @@ begin
   return gone;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_document_shares(uuid)');
+call tenon.run_as('tenon_eraser', 'tenon.erase_document_shares(uuid)');
 grant select, delete on app.document_shares to tenon_eraser;

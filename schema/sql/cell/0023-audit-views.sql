@@ -55,5 +55,5 @@ begin
   return gone;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_audit_views(uuid)');
+call tenon.run_as('tenon_eraser', 'tenon.erase_audit_views(uuid)');
 grant select, delete on app.audit_views to tenon_eraser;

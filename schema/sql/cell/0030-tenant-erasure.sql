@@ -52,7 +52,7 @@ begin
   return gone;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_tenant_rows(text, integer)');
+call tenon.run_as('tenon_eraser', 'tenon.erase_tenant_rows(text, integer)');
 
 -- Reduces what stays of her to her id. A tenant whom a backup has brought back to an earlier state is erased at once.
 create function tenon.erase_tenant_facts() returns void
@@ -74,6 +74,6 @@ begin
   set constraints all immediate;
 end
 $$;
-call tenon.run_as_eraser('tenon.erase_tenant_facts()');
+call tenon.run_as('tenon_eraser', 'tenon.erase_tenant_facts()');
 grant update (name, slug, state, state_since, version) on app.tenants to tenon_eraser;
 grant update (confirmed_by, unpaid_reference, days) on app.tenant_contracts to tenon_eraser;

@@ -12,4 +12,4 @@ begin
   perform set_config('session_replication_role', 'origin', true);
 end
 $$;
-call tenon.run_as_mover('tenon.settle_tenant(text,text)');
+call tenon.run_as('tenon_mover', 'tenon.settle_tenant(text,text)');

@@ -118,8 +118,8 @@ end
 $$;
 revoke all on procedure tenon.protect_for_worker(regclass) from public;
 
--- Lets a function run with the rights of tenon_eraser, called by the worker alone.
-create procedure tenon.run_as_eraser(target regprocedure)
+-- Lets a function run with the rights of a role that nobody logs in as, called by the worker alone.
+create procedure tenon.run_as(servant name, target regprocedure)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -127,9 +127,9 @@ begin
   execute format('revoke all on function %s from public', target);
   execute format('grant execute on function %s to tenon_worker', target);
   -- A new owner has to be able to make functions there at that moment, and never else.
-  grant create on schema tenon to tenon_eraser;
-  execute format('alter function %s owner to tenon_eraser', target);
-  revoke create on schema tenon from tenon_eraser;
+  execute format('grant create on schema tenon to %I', servant);
+  execute format('alter function %s owner to %I', target, servant);
+  execute format('revoke create on schema tenon from %I', servant);
 end
 $$;
-revoke all on procedure tenon.run_as_eraser(regprocedure) from public;
+revoke all on procedure tenon.run_as(name, regprocedure) from public;

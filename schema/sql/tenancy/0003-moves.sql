@@ -2,21 +2,6 @@
 -- other. The changes of her rows are decoded from the write-ahead log under a publication that holds her rows alone; they
 -- are written elsewhere under her context too, so that no mistake of a program can mix tenants.
 
--- Lets a function run with the rights of tenon_mover, called by the worker alone.
-create procedure tenon.run_as_mover(target regprocedure)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  execute format('revoke all on function %s from public', target);
-  execute format('grant execute on function %s to tenon_worker', target);
-  grant create on schema tenon to tenon_mover;
-  execute format('alter function %s owner to tenon_mover', target);
-  revoke create on schema tenon from tenon_mover;
-end
-$$;
-revoke all on procedure tenon.run_as_mover(regprocedure) from public;
-
 grant select, insert, update, delete on tenon.absent_tenants to tenon_mover;
 
 -- The lock that every transaction of a tenant shares, and that a move takes for itself while nothing may change.
@@ -148,7 +133,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select lsn from pg_create_logical_replication_slot(tenon.move_name(), 'pgoutput')
 $$;
-call tenon.run_as_mover('tenon.open_changes()');
+call tenon.run_as('tenon_mover', 'tenon.open_changes()');
 
 -- Returns the changes beyond those that were taken, in the messages of pgoutput (protocol version 1); they stay.
 create function tenon.read_changes() returns table (lsn pg_lsn, data bytea)
@@ -158,7 +143,7 @@ as $$
   select c.lsn, c.data from pg_logical_slot_peek_binary_changes(tenon.move_name(), null, null,
     'proto_version', '1', 'publication_names', tenon.move_name()) c
 $$;
-call tenon.run_as_mover('tenon.read_changes()');
+call tenon.run_as('tenon_mover', 'tenon.read_changes()');
 
 -- Says that the changes up to here are in the copy.
 create function tenon.take_changes(upto pg_lsn) returns void
@@ -167,7 +152,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select pg_replication_slot_advance(tenon.move_name(), upto)
 $$;
-call tenon.run_as_mover('tenon.take_changes(pg_lsn)');
+call tenon.run_as('tenon_mover', 'tenon.take_changes(pg_lsn)');
 
 create function tenon.close_changes() returns void
 language sql volatile security definer
@@ -175,7 +160,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = tenon.move_name()
 $$;
-call tenon.run_as_mover('tenon.close_changes()');
+call tenon.run_as('tenon_mover', 'tenon.close_changes()');
 
 -- How the tenant stands here; null where her rows count.
 create function tenon.absence() returns tenon.absent_tenants
@@ -184,7 +169,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select * from tenon.absent_tenants where tenant = tenon.moving_tenant()
 $$;
-call tenon.run_as_mover('tenon.absence()');
+call tenon.run_as('tenon_mover', 'tenon.absence()');
 
 -- Marks the tenant as absent. A copy begins where there is nothing of hers: what counts somewhere is never taken for one.
 create function tenon.set_absence(of_move uuid, how text) returns void
@@ -208,7 +193,7 @@ begin
     on conflict (tenant) do update set standing = how, move = of_move, since = clock_timestamp();
 end
 $$;
-call tenon.run_as_mover('tenon.set_absence(uuid,text)');
+call tenon.run_as('tenon_mover', 'tenon.set_absence(uuid,text)');
 
 -- From now on the tenant's rows count here.
 create function tenon.end_absence() returns void
@@ -217,7 +202,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   delete from tenon.absent_tenants where tenant = tenon.moving_tenant()
 $$;
-call tenon.run_as_mover('tenon.end_absence()');
+call tenon.run_as('tenon_mover', 'tenon.end_absence()');
 
 -- Notes which transactions of the source the copy held as it was read.
 create function tenon.note_snapshot(held pg_snapshot) returns void
@@ -226,7 +211,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   update tenon.absent_tenants set snapshot = held, applied = null where tenant = tenon.moving_tenant()
 $$;
-call tenon.run_as_mover('tenon.note_snapshot(pg_snapshot)');
+call tenon.run_as('tenon_mover', 'tenon.note_snapshot(pg_snapshot)');
 
 -- Notes up to where the source's changes are in the copy, in the transaction that writes them.
 create function tenon.note_applied(upto pg_lsn) returns void
@@ -235,7 +220,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   update tenon.absent_tenants set applied = upto where tenant = tenon.moving_tenant()
 $$;
-call tenon.run_as_mover('tenon.note_applied(pg_lsn)');
+call tenon.run_as('tenon_mover', 'tenon.note_applied(pg_lsn)');
 
 -- An error unless the tenant's rows here are a copy that is being made.
 create function tenon.require_copy() returns void
@@ -274,7 +259,7 @@ begin
   perform set_config('session_replication_role', 'origin', true);
 end
 $$;
-call tenon.run_as_mover('tenon.copy_rows(text,text[])');
+call tenon.run_as('tenon_mover', 'tenon.copy_rows(text,text[])');
 
 -- Changes the named columns of one row of a copy: those that a change of the source has brought.
 create function tenon.copy_columns(target text, row_text text, columns text[]) returns void
@@ -299,7 +284,7 @@ begin
   perform set_config('session_replication_role', 'origin', true);
 end
 $$;
-call tenon.run_as_mover('tenon.copy_columns(text,text,text[])');
+call tenon.run_as('tenon_mover', 'tenon.copy_columns(text,text,text[])');
 
 -- Removes rows of a copy, by their keys.
 create function tenon.uncopy_rows(target text, rows text[]) returns void
@@ -316,7 +301,7 @@ begin
   perform set_config('session_replication_role', 'origin', true);
 end
 $$;
-call tenon.run_as_mover('tenon.uncopy_rows(text,text[])');
+call tenon.run_as('tenon_mover', 'tenon.uncopy_rows(text,text[])');
 
 -- Removes at most so many rows of a copy that is given up or was left behind, and returns how many were removed.
 create function tenon.remove_copy(target text, most bigint) returns bigint
@@ -337,7 +322,7 @@ begin
   return removed;
 end
 $$;
-call tenon.run_as_mover('tenon.remove_copy(text,bigint)');
+call tenon.run_as('tenon_mover', 'tenon.remove_copy(text,bigint)');
 
 -- Numbers that a table gives out go on behind those of the rows that came; they are never set back.
 create function tenon.raise_position(target text, least_value bigint) returns void
