@@ -1,7 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import { cellStoresOf } from '#kit/cell-stores.ts';
 import { openDatabases, type Databases } from '#kit/database.ts';
 import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
@@ -40,6 +40,8 @@ export interface MoveWorld {
   row(move: string): Promise<MoveRow>;
   /** Tables in which a database holds rows of the tenant. */
   tablesOf(store: StoreName, ctx: RequestContext): Promise<string[]>;
+  /** Waits until every event of the cells is in its log and in the archive: also one that a transaction of others held up. */
+  logged(): Promise<void>;
   /** Drives a move until the step, where it ends as if its process had been killed: nothing of it runs any more. */
   killAt(move: string, step: MoveStep): Promise<void>;
 }
@@ -132,6 +134,11 @@ export async function openMoveWorld(): Promise<MoveWorld> {
         uuidOf('tnt', ctx.tenant.tenant),
       ]);
       return found.map(({ name }) => name);
+    },
+    logged: async () => {
+      for (const cell of ['eu-1', 'us-1'] as const)
+        await expect.poll(() => peek(cell, 'select from outbox'), { timeout: 20_000 }).toEqual([]);
+      await worker.idle();
     },
     killAt: async (move, step) => {
       await new Promise<void>((resolve, reject) => {

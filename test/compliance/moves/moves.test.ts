@@ -62,7 +62,7 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
     const other = await world.tenant('stays');
     const { id: projectId } = await createProject(ctx, { name: 'before' });
     await createProject(other, { name: 'hers' });
-    await world.worker.idle();
+    await world.logged();
     const load = writing(ctx, projectId);
     const id = await world.ask(ctx);
     await driveMove(mover, id);
@@ -97,11 +97,11 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
   test('takes the audit log along, which goes on in its next epoch and verifies as a whole where she is', async () => {
     const ctx = await world.tenant('logged');
     await createProject(ctx, { name: 'one' });
-    await world.worker.idle();
+    await world.logged();
     const before = await events('eu-1', ctx);
     await driveMove(mover, await world.ask(ctx));
     await createProject(ctx, { name: 'two' });
-    await world.worker.idle();
+    await world.logged();
     const after = await events('us-1', ctx);
     expect(after.slice(0, before.length)).toEqual(before);
     const later = after.filter(({ epoch }) => epoch === 2).map(({ action }) => action);
@@ -168,7 +168,7 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
     await createDocument(ctx, { projectId, name: 'back', body: '' });
     expect(await documentsIn('eu-1', ctx)).toEqual(['back', 'there']);
     expect(await world.tablesOf('us-1', ctx)).toEqual([]);
-    await world.worker.idle();
+    await world.logged();
     expect(new Set((await events('eu-1', ctx)).map(({ epoch }) => epoch))).toEqual(new Set([1, 2, 3]));
   });
 
@@ -191,12 +191,12 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
     expect(await documentsIn('eu-1', ctx)).toEqual([]);
     expect(await world.tablesOf('eu-1', ctx)).toEqual([]);
     expect(await findTenantBySlug(world.platform.databases, 'grows')).toMatchObject({ placement: 'silo', store: silo });
-    await world.worker.idle();
+    await world.logged();
     const out = await order('pool');
     await driveMove(mover, uuidOf('mov', out.id));
     await createDocument(ctx, { projectId, name: 'again in the pool', body: '' });
     expect(await documentsIn('eu-1', ctx)).toEqual(['again in the pool', 'in the pool', 'in the silo']);
-    await world.worker.idle();
+    await world.logged();
     const log = await events('eu-1', ctx);
     expect(new Set(log.map(({ epoch }) => epoch))).toEqual(new Set([1]));
     expect(log.filter(({ action }) => action === 'document.create')).toHaveLength(3);
