@@ -178,9 +178,9 @@ async function switchOver(scope: MoveScope): Promise<void> {
   const { signer, olderKeys = [], retentionMs } = options;
   const { clock } = options.platform;
   const sealing = { archive: to.archive, region: to.region, signer, olderKeys, clock, retentionMs };
+  for (const { target } of pathsOf(scope)) await raisePositions(target);
   if (scope.audit !== null) await openArrivedLog(scope.audit, sealing, scope.tenantId);
   await options.onStep?.('opened');
-  for (const { target } of pathsOf(scope)) await raisePositions(target);
   await scope.cell.target.inContext(async (tx) => {
     if ((await standingAt(tx)) === 'arriving')
       await tx.query('select tenon.settle_tenant($1, $2)', [to.region, to.name]);

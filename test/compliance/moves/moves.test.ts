@@ -1,9 +1,11 @@
+import pg from 'pg';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { inTenant } from '#kit/database.ts';
 import { findTenantBySlug } from '#kit/directory.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { uuidOf } from '#schema/ids.ts';
 import { parseVerifierKey } from '#schema/signed-note.ts';
+import { alone } from '../../../compliance/alone.ts';
 import { verifyMove } from '../../../compliance/moves/certificate.ts';
 import { driveMove } from '../../../compliance/moves/machine.ts';
 import { verifyTarget } from '../../../compliance/verify/verify.ts';
@@ -25,6 +27,22 @@ async function documentsIn(cell: 'eu-1' | 'us-1', ctx: RequestContext): Promise<
     uuid(ctx),
   ]);
   return rows.map(({ name }) => name);
+}
+
+/** Does the work while no log of the cell is sealed. */
+async function unsealed(cell: 'eu-1' | 'us-1', work: () => Promise<void>): Promise<void> {
+  const audit = new pg.Pool({ connectionString: world.stores.url(`${cell} audit`) });
+  try {
+    const begun: Promise<void>[] = [];
+    const begin = async () => {
+      begun.push(work());
+      await Promise.allSettled(begun);
+    };
+    await expect.poll(() => alone(audit, 'sealing', begin).then(() => begun.length), { timeout: 20_000 }).toBe(1);
+    await Promise.all(begun);
+  } finally {
+    await audit.end();
+  }
 }
 
 async function placeOf(ctx: RequestContext): Promise<unknown> {
@@ -170,6 +188,31 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
     expect(await world.tablesOf('us-1', ctx)).toEqual([]);
     await world.logged();
     expect(new Set((await events('eu-1', ctx)).map(({ epoch }) => epoch))).toEqual(new Set([1, 2, 3]));
+  });
+
+  test('leads back again with events that were sealed in neither cell, each of which stands in her log once', async () => {
+    const ctx = await world.tenant('unsealed');
+    const { id: projectId } = await createProject(ctx, { name: 'p' });
+    for (const [from, to] of [
+      ['eu-1', 'us-1'],
+      ['us-1', 'eu-1'],
+    ] as const) {
+      const id = await world.ask(ctx, { from, to });
+      await unsealed(from, async () => {
+        for (const name of ['one', 'two'])
+          await createDocument(ctx, { projectId, name: `${name} in ${from}`, body: '' });
+        await expect.poll(() => peek(from, 'select from outbox')).toEqual([]);
+        // Rows of a table come with the numbers that the table gave them; both cells begin with 1.
+        await peek(`${to} audit`, `select setval(pg_get_serial_sequence('app.log_displaced', 'position'), 1, false)`);
+        await driveMove(mover, id);
+      });
+    }
+    await world.logged();
+    const log = await events('eu-1', ctx);
+    expect(log.filter(({ action }) => action === 'document.create')).toHaveLength(4);
+    expect(log.filter(({ action }) => action === 'log.epoch_opened')).toHaveLength(2);
+    const displaced = await peek('eu-1 audit', 'select from log_displaced where tenant_id = $1', [uuid(ctx)]);
+    expect(displaced.length).toBeGreaterThan(3);
   });
 
   test('leads into a silo and out of it, with the log staying where it is', async () => {
