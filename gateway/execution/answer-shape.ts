@@ -129,7 +129,7 @@ export function list(item: Shape): Shape {
 /** Returns the fields of an object; null where it cannot stand here. */
 export type FieldsOf = (value: Readonly<Record<string, unknown>>) => readonly ShapeField[] | null;
 
-/** Returns the shape of an object; one of a hidden type counts as null. */
+/** Returns the shape of an object; one of a hidden type counts as null, and one that is not there where it lacks something. */
 export function object(fieldsOf: FieldsOf, isHidden: (typename: unknown) => boolean = () => false): Shape {
   return {
     write: (value) => {
@@ -147,7 +147,7 @@ export function object(fieldsOf: FieldsOf, isHidden: (typename: unknown) => bool
     },
     explain: (value, place) => {
       const fields = isObject(value) ? fieldsOf(value) : null;
-      if (isObject(value) && isHidden(value['__typename'])) return [];
+      if (isObject(value) && (isHidden(value['__typename']) || place.errors.isAbsent(value))) return [];
       if (!isObject(value) || fields === null) return fault(place, `The value of ${place.field} is not of its type.`);
       return fields.flatMap(({ shape, key, field }) =>
         shape.explain(own(value, key), { key, above: place, errors: place.errors, field }),

@@ -7,7 +7,7 @@ import { newMerger, type Merger } from './merge.ts';
 import type { FetchedOperation, PathSegment, RequiresSelection, Rewrite } from './plan.ts';
 import { newRepresentationMaker, type RepresentationMaker } from './representation.ts';
 import { newRewriter, rewriteShape } from './rewrites.ts';
-import type { AnswerPath, RunState, Tree } from './run-state.ts';
+import type { AnswerErrors, AnswerPath, RunState, Tree } from './run-state.ts';
 import { sharingOf, type Sharing } from './sharing.ts';
 import {
   addFailure,
@@ -78,6 +78,7 @@ export function newEntityFetch(fetch: FetchedOperation, fields: readonly EntityF
           if (!addAtEntities(state, found, error)) addFailure(state, pending, error);
         }
         mergeEntities(compiled, found, result);
+        noteAbsent(state.errors, found, result);
       },
     };
     return sendCall(state, pending);
@@ -164,6 +165,14 @@ function mergeAt({ field: { merger }, sharing, targets, indexes }: Found, entiti
     if (whole) merger.merge(target, entity);
     else if (sharing === 'own') merger.merge(target, merger.copy(entity));
     else merger.merge(target, (copies[index] ??= merger.copy(entity)));
+  }
+}
+
+function noteAbsent(errors: AnswerErrors, found: readonly Found[], { data }: SubgraphResult): void {
+  for (const { field, targets, indexes } of found) {
+    const entities = data?.[field.alias];
+    if (!Array.isArray(entities) || !entities.includes(null)) continue;
+    for (const [at, target] of targets.entries()) if (entities[indexes[at] ?? -1] === null) errors.addAbsent(target);
   }
 }
 

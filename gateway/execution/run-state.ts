@@ -31,6 +31,10 @@ export interface AnswerErrors {
   add(error: GraphQLFormattedError, covers?: readonly AnswerPath[]): void;
   /** True where an error at, above or below a place is known. */
   explains(path: AnswerPath): boolean;
+  /** Notes that a subgraph knows nothing under the key of this object. */
+  addAbsent(target: Tree): void;
+  /** True for an object that is not there, so that what it lacks is nobody's fault. */
+  isAbsent(target: Tree): boolean;
 }
 
 /** More tell nobody anything, and a list of errors must not outgrow the answer. */
@@ -45,6 +49,7 @@ export function newAnswerErrors(): AnswerErrors {
 class ErrorList implements AnswerErrors {
   readonly list: GraphQLFormattedError[] = [];
   #covered: AnswerPath[] | null = null;
+  #absent: Set<Tree> | null = null;
 
   add(error: GraphQLFormattedError, covers: readonly AnswerPath[] = []): void {
     const covered = (this.#covered ??= []);
@@ -55,6 +60,14 @@ class ErrorList implements AnswerErrors {
 
   explains(path: AnswerPath): boolean {
     return this.#covered?.some((known) => agree(known, path)) ?? false;
+  }
+
+  addAbsent(target: Tree): void {
+    (this.#absent ??= new Set()).add(target);
+  }
+
+  isAbsent(target: Tree): boolean {
+    return this.#absent?.has(target) ?? false;
   }
 }
 

@@ -39,7 +39,7 @@ export class PrivacyRequest {
   @Field(() => PrivacyRequestKindEnum)
   kind!: PrivacyRequestKind;
 
-  @Field(() => UserReference)
+  @Field(() => UserReference, { nullable: true, description: 'Known by her id alone once she was erased.' })
   subject!: UserReference;
 
   @Field(() => String, { nullable: true, description: 'What it is called in the books of the tenant.' })

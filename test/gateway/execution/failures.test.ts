@@ -58,6 +58,35 @@ describe('a subgraph that does not answer', () => {
   });
 });
 
+describe('a thing that the subgraph which should know it knows nothing of', () => {
+  const nothing = async ({ variables }: SubgraphRequest) => {
+    const [representations] = Object.values(variables ?? {});
+    return { data: { _entities: (representations as unknown[]).map(() => null) } };
+  };
+
+  test('is null where nothing may stand, and is no error', async () => {
+    const { data, errors } = await run(graph, '{ products { upc stock { count } } product(upc: "p1") { upc } }', {
+      stock: nothing,
+    });
+    expect(data).toEqual({ products: [null, null, null], product: { upc: 'p1' } });
+    expect(errors).toEqual([]);
+  });
+
+  test('keeps what others know of it, where the rest may be null', async () => {
+    const { data, errors } = await run(graph, '{ products { upc reviews { stars } } }', { reviews: nothing });
+    expect(data.products).toContainEqual({ upc: 'p1', reviews: null });
+    expect(errors).toEqual([]);
+  });
+
+  test('is an error where something has to stand', async () => {
+    const { data, errors } = await run(graph, '{ users { id badge } }', { badges: nothing });
+    expect(data).toBeNull();
+    expect(errors.map(({ message, path }) => [message, path])).toEqual([
+      ['Cannot return null for non-nullable field Query.users.', ['users', 0]],
+    ]);
+  });
+});
+
 test('after an abort no further call is sent', async () => {
   const abort = new AbortController();
   const sent: string[] = [];
