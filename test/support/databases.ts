@@ -10,22 +10,13 @@ import { openDatabases, type Databases } from '#kit/database.ts';
 import { storeVersion } from '#kit/store-admission.ts';
 import { migrateStore, planStores } from '#kit/store-setup.ts';
 import type { CellSettings } from '#schema/setting-readers.ts';
-import { parseContextKeys, type ContextKeys } from '#schema/tenant-context.ts';
 import { storeUrl } from '#schema/tenant-store.ts';
 import { subgraphs } from '#subgraphs';
 import { cloneDatabase, databaseUrl, ensureTemplate, withClient, type TestDatabase } from './postgres.ts';
+import { CONTEXT_KEYS } from './context-keys.ts';
 import { DATA_KEYS } from './data-keys.ts';
 
-/** The file of `CONTEXT_KEYS`. */
-export const CONTEXT_KEY_FILE = JSON.stringify({
-  signing: 'k2',
-  keys: [
-    { kid: 'k2', secret: '22'.repeat(32) },
-    { kid: 'k1', secret: '11'.repeat(32) },
-  ],
-});
-/** Keys of the tenant context in tests; every template database knows them. */
-export const CONTEXT_KEYS: ContextKeys = parseContextKeys(CONTEXT_KEY_FILE);
+export { CONTEXT_KEY_FILE, CONTEXT_KEYS } from './context-keys.ts';
 
 const PASSWORDS: Readonly<Record<DatabaseRole, string>> = {
   tenon_owner: 'owner',

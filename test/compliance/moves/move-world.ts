@@ -1,24 +1,21 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
 import { cellStoresOf } from '#kit/cell-stores.ts';
-import { openDatabases, type Databases } from '#kit/database.ts';
 import { requestContext, type Platform, type RequestContext } from '#kit/request-context.ts';
-import { readConfig } from '#schema/config.ts';
 import { mintId, uuidOf } from '#schema/ids.ts';
-import { subgraphs } from '#subgraphs';
-import { filesystemArchive } from '../../../compliance/archive/filesystem.ts';
-import { MOVE_APPLICATION } from '../../../compliance/moves/end.ts';
-import { driveMove } from '../../../compliance/moves/machine.ts';
 import type { MoverOptions, MoveStep } from '../../../compliance/moves/mover.ts';
 import { startWorker, type Worker, type WorkerCell } from '../../../compliance/worker.ts';
 import { systemOrigin } from '../../../subgraphs/tenants/operator.ts';
 import { provisionTenant } from '../../../subgraphs/tenants/provisioning.ts';
-import { DATA_KEYS } from '../../support/data-keys.ts';
-import { CONTEXT_KEYS, makeStores, type StoreName, type TestStores } from '../../support/databases.ts';
+import { makeStores, type StoreName, type TestStores } from '../../support/databases.ts';
 import { withClient } from '../../support/postgres.ts';
 import { TEST_SIGNING_KEY } from '../../support/signing-key.ts';
+import { openMover, openPlatform, type MoverTask } from './mover-places.ts';
 
 /** Two cells with tenants, a worker that keeps their logs, and whoever moves them. */
 export interface MoveWorld {
@@ -42,7 +39,7 @@ export interface MoveWorld {
   tablesOf(store: StoreName, ctx: RequestContext): Promise<string[]>;
   /** Waits until every event of the cells is in its log and in the archive: also one that a transaction of others held up. */
   logged(): Promise<void>;
-  /** Drives a move until the step, where it ends as if its process had been killed: nothing of it runs any more. */
+  /** Drives a move in a process of its own until the step, and kills that there (SIGKILL). */
   killAt(move: string, step: MoveStep): Promise<void>;
 }
 
@@ -67,34 +64,26 @@ export async function openMoveWorld(): Promise<MoveWorld> {
   const stores = await makeStores();
   const folder = mkdtempSync(join(tmpdir(), 'tenon-move-'));
   const clock = () => new Date();
-  const platform = await platformFor(stores, 'tenon_app');
-  const cells: WorkerCell[] = await Promise.all(
-    stores.settingsFor('tenon_worker', 'file:///nowhere').cells.map(async (cell) => ({
-      ...cell,
-      archive: await filesystemArchive({ folder: join(folder, cell.name), clock }),
-    })),
-  );
+  const platform = await openPlatform(stores.settingsFor('tenon_app', 'file:///nowhere'));
+  closers.push(() => platform.databases.close());
+  const places = { ...stores.settingsFor('tenon_worker', 'file:///nowhere'), folder };
+  const mover = await openMover(places);
+  closers.push(() => mover.platform.databases.close());
+  const { cells } = mover;
   const peek: MoveWorld['peek'] = (store, text, values = []) =>
     withClient(stores.url(store), async (client) => {
       await client.query('set search_path = app');
       return (await client.query(text, [...values])).rows;
     });
-  const asWorker = await platformFor(stores, 'tenon_worker');
   const worker = startWorker({
     cells,
     signer: TEST_SIGNING_KEY,
     clock,
     sealIntervalMs: 200,
     shards: 1,
-    storesOf: (cell) => cellStoresOf(asWorker.databases, cell),
+    storesOf: (cell) => cellStoresOf(mover.platform.databases, cell),
     log: () => undefined,
   });
-  const mover: MoverOptions = {
-    platform: asWorker,
-    cells,
-    signer: TEST_SIGNING_KEY,
-    retentionMs: 60_000,
-  };
   closers.push(() => worker.stop());
   return {
     stores,
@@ -141,26 +130,15 @@ export async function openMoveWorld(): Promise<MoveWorld> {
       await worker.idle();
     },
     killAt: async (move, step) => {
-      await new Promise<void>((resolve, reject) => {
-        // What never goes on runs no clean-up either.
-        const onStep = async (at: MoveStep) => (at === step ? new Promise<void>(() => resolve()) : undefined);
-        driveMove({ ...mover, onStep }, move).then(() => reject(new Error(`it never came to ${step}`)), reject);
+      const child = fork(fileURLToPath(new URL('./mover-process.ts', import.meta.url)), {
+        execArgv: ['--import', 'tsx'],
       });
-      await peek('directory', `select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1`, [
-        MOVE_APPLICATION,
-      ]);
+      const ended = once(child, 'exit');
+      child.send({ places, move, step } satisfies MoverTask);
+      const [said] = await Promise.race([once(child, 'message'), ended]);
+      if (said !== step) throw new Error(`it never came to ${step}`);
+      child.kill('SIGKILL');
+      await ended;
     },
   };
-}
-
-async function platformFor(stores: TestStores, role: 'tenon_app' | 'tenon_worker'): Promise<Platform> {
-  const databases: Databases = await openDatabases({
-    ...stores.settingsFor(role, 'file:///nowhere'),
-    keys: CONTEXT_KEYS,
-    dataKeys: DATA_KEYS,
-    entities: subgraphs.flatMap(({ entities }) => entities),
-    poolSize: 6,
-  });
-  closers.push(() => databases.close());
-  return { config: readConfig({}), databases, clock: () => new Date(), publicUrl: 'http://tenon.test' };
 }

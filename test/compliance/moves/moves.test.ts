@@ -180,6 +180,7 @@ describe('a move to another cell', { timeout: 60_000 }, () => {
   test('leads back again', async () => {
     const ctx = await world.tenant('returns');
     const { id: projectId } = await createProject(ctx, { name: 'p' });
+    await world.logged();
     await driveMove(mover, await world.ask(ctx));
     await createDocument(ctx, { projectId, name: 'there', body: '' });
     await driveMove(mover, await world.ask(ctx, { from: 'us-1', to: 'eu-1' }));
