@@ -43,6 +43,9 @@ async function run(options: BenchmarkOptions): Promise<Findings> {
   try {
     for (const count of COUNTS) cells.push(await openCell(count, options));
     if (options.profileFolder !== null) for (const { server } of cells) await server.profile();
+    options.say('every tenant asks for the first time');
+    const first = [];
+    for (const cell of cells) first.push(await cpuOfFirst(cell));
     const cases = [
       await measure(cells, { name: `${FEW} tenants ask`, asking: FEW }, options),
       await measure(cells, { name: 'all tenants ask by turns', asking: Infinity }, options),
@@ -51,7 +54,7 @@ async function run(options: BenchmarkOptions): Promise<Findings> {
       const named = cells.map(({ server, count }) => ({ ...server, name: `${count}` }));
       await writeProfiles(named, options.profileFolder);
     }
-    return { cases, figures: [await figuresOf(cells)], bar: barOf(cases) };
+    return { cases, figures: [await figuresOf(cells, first)], bar: barOf(cases) };
   } finally {
     for (const { server, stores } of cells) {
       await server.close();
@@ -94,6 +97,19 @@ async function measure(
   return { name, targets: measured };
 }
 
+/** What a gateway that has not met a tenant looks up costs once; returned is the CPU of that request, with the database. */
+async function cpuOfFirst({ server, stores, tenants: { tokens } }: Cell): Promise<number> {
+  const load = openLoad(server.url, CONNECTIONS);
+  const cpuMs = async () => (await server.cpuMs()) + (stores.databaseCpuMs() ?? Number.NaN);
+  // What the program compiles and plans belongs to no tenant.
+  await load.run(turnsOf(tokens.slice(0, 1))(REQUESTS), REQUESTS);
+  const before = await cpuMs();
+  await load.run(turnsOf(tokens)(tokens.length), tokens.length);
+  const after = await cpuMs();
+  await load.close();
+  return (after - before) / tokens.length;
+}
+
 /** Goes on where it stopped, so that of many tenants each one asks before one asks again. */
 function turnsOf(tokens: readonly string[]): (operations: number) => LoadRequest[] {
   let turn = 0;
@@ -105,14 +121,15 @@ function turnsOf(tokens: readonly string[]): (operations: number) => LoadRequest
     });
 }
 
-async function figuresOf(cells: readonly Cell[]): Promise<FigureTable> {
+async function figuresOf(cells: readonly Cell[], first: readonly number[]): Promise<FigureTable> {
   const rows = await Promise.all(
-    cells.map(async ({ count, server, tenants, migrationMs }) => ({
+    cells.map(async ({ count, server, tenants, migrationMs }, index) => ({
       name: `${count} tenants`,
-      values: [await server.memoryMb(), tenants.lastSignUpMs, migrationMs],
+      values: [await server.memoryMb(), tenants.lastSignUpMs, migrationMs, first[index] ?? null],
     })),
   );
-  return { name: 'beside requests', columns: ['gateway MB', 'sign-up p50 ms', 'migration ms'], rows };
+  const columns = ['gateway MB', 'sign-up p50 ms', 'migration ms', 'first request CPU ms'];
+  return { name: 'beside requests', columns, rows };
 }
 
 function barOf(cases: readonly Case[]): Bar {
