@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import yauzl from 'yauzl';
+import { cellStoresOf } from '#kit/cell-stores.ts';
 import { compose } from '#kit/composition.ts';
 import { systemContext } from '#kit/credential.ts';
 import { openDatabases } from '#kit/database.ts';
@@ -109,7 +110,8 @@ export async function openEvidenceHouse(): Promise<EvidenceHouse> {
     },
     seal: async () => {
       const cells = asWorker.cells.map((cell) => ({ ...cell, archive: archiveOf(cell.name) }));
-      const running = startWorker({ cells, signer: TEST_SIGNING_KEY, clock, sealIntervalMs: 100 });
+      const storesOf = (cell: string) => cellStoresOf(worker, cell);
+      const running = startWorker({ cells, signer: TEST_SIGNING_KEY, clock, sealIntervalMs: 100, storesOf });
       // An event is ready when every transaction of the server that began before its own has ended, other tests' included.
       do await running.idle();
       while (await isWaiting(stores));
