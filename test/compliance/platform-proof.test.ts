@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,6 +13,7 @@ import { folderSource } from '../../compliance/verify/folder-source.ts';
 import { verifyPlatform } from '../../compliance/platform/verify-platform.ts';
 import { openHouse, type House } from '../support/house.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const VERIFIER = noteVerifier(TEST_SIGNING_KEY.name, TEST_SIGNING_KEY.privateKey);
 const keys = [VERIFIER];
@@ -28,7 +26,7 @@ const notes: string[] = [];
 
 beforeAll(async () => {
   house = await openHouse();
-  folder = mkdtempSync(join(tmpdir(), 'tenon-platform-'));
+  folder = temporaryFolder('platform');
   const tenants = new pg.Pool({ connectionString: house.stores.url('eu-1', 'tenon_worker'), max: 2 });
   const audit = new pg.Pool({ connectionString: house.stores.url('eu-1 audit', 'tenon_worker'), max: 4 });
   for (const pool of [tenants, audit]) pool.on('error', () => undefined);

@@ -1,5 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { ensureRoles, sqlPath } from '#kit/database-setup.ts';
@@ -7,6 +6,7 @@ import { migrate } from '#kit/migrations.ts';
 import { uuidv7 } from '#schema/ids.ts';
 import { BUILT_IN_ROLES } from '#schema/scopes.ts';
 import { createDatabase, databaseUrl, withClient } from '../support/postgres.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const PASSWORDS = { tenon_owner: 'owner', tenon_app: 'app', tenon_worker: 'worker' };
 /** Rights that came with later migrations. */
@@ -26,7 +26,7 @@ it('the built-in roles of tenants that are there get the rights that came later,
   await ensureRoles(url, PASSWORDS);
   await withClient(url, (client) => client.query(`alter database "${name}" owner to tenon_owner`));
   const owner = databaseUrl(name, { name: 'tenon_owner', password: PASSWORDS.tenon_owner });
-  const before = join(mkdtempSync(join(tmpdir(), 'migrations-')), 'cell');
+  const before = join(temporaryFolder('migrations'), 'cell');
   mkdirSync(before);
   for (const file of readdirSync(sqlPath('cell')))
     if (file < '0010') cpSync(join(sqlPath('cell'), file), join(before, file));

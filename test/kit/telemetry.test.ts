@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Databases } from '#kit/database.ts';
 import { withoutLiterals } from '#kit/public-span.ts';
@@ -14,6 +11,7 @@ import {
   startTracedProgram,
   type ExportedSpan,
 } from '../support/traces.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const HTTP = '@opentelemetry/instrumentation-http';
 const TENON = 'tenon';
@@ -31,7 +29,7 @@ beforeAll(async () => {
   const stores = await makeStores();
   settings = deploymentSettings(stores);
   databases = await stores.open();
-  const config = readConfig({ TENON_HOME: mkdtempSync(join(tmpdir(), 'tenon-telemetry-')) });
+  const config = readConfig({ TENON_HOME: temporaryFolder('telemetry') });
   const [first, second] = await makeDemoTenants({
     config,
     databases,

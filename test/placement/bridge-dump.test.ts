@@ -1,5 +1,3 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
@@ -9,6 +7,7 @@ import { databaseToken } from '#schema/tenant-context.ts';
 import { CONTEXT_KEYS } from '../support/databases.ts';
 import { findDebianPostgres, startDebianPostgres, type DebianPostgres } from '../support/debian-postgres.ts';
 import { withClient } from '../support/postgres.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const bin = findDebianPostgres();
 if (bin === null)
@@ -78,7 +77,7 @@ describe.skipIf(bin === null)('the schemas of one tenant of a bridge', { timeout
   });
 
   it('are dumped by pg_dump, and restored elsewhere they are whole, and theirs alone', async () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'tenon-dump-')), 'acme.dump');
+    const file = join(temporaryFolder('dump'), 'acme.dump');
     const schemas = ['app_7', 'tenon_7', 'graphile_worker_7'].flatMap((schema) => ['-n', schema]);
     await server.run('pg_dump', ['-Fc', '-f', file, ...schemas, server.url('source')]);
     await server.run('pg_restore', ['--exit-on-error', '-d', server.url('target'), file]);

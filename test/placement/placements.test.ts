@@ -1,5 +1,3 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cellStoresOf } from '#kit/cell-stores.ts';
@@ -22,6 +20,7 @@ import { openHouse, type House } from '../support/house.ts';
 import { openOperator } from '../support/operator.ts';
 import { withClient } from '../support/postgres.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const PROJECTS = '{ projects(first: 50) { edges { node { name } } } }';
 
@@ -105,7 +104,7 @@ describe.each(['pool', 'silo', 'bridge'] as const)('tenants in a %s', (placement
   });
 
   it('have every event of theirs in their logs, sealed, and none left behind', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'tenon-placement-'));
+    const folder = temporaryFolder('placement');
     const clock = () => new Date();
     const { cells } = house.stores.settingsFor('tenon_worker', `file://${folder}`);
     const served = await Promise.all(

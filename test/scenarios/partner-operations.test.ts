@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readArguments, type Command } from '#kit/command.ts';
@@ -7,13 +6,14 @@ import { sha256Hex } from '#schema/operation-id.ts';
 import { operationCommands } from '../../compliance/commands-operations.ts';
 import { openHouse, type House } from '../support/house.ts';
 import { apolloManifest } from '../subgraphs/tenants/operations-fixture.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const CREATE_KEY = 'mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { token } }';
 const OWN = 'query Own { tenant { slug } }';
 const SLOW = 'query Slow { projects(first: 3) { edges { node { name } } } }';
 const CREATE = 'mutation Create($input: CreateProjectInput!) { createProject(input: $input) { project { name } } }';
 
-const folder = mkdtempSync(join(tmpdir(), 'operations-'));
+const folder = temporaryFolder('operations');
 const manifest = join(folder, 'manifest.json');
 writeFileSync(manifest, apolloManifest([OWN, SLOW, CREATE]));
 const SUPERGRAPH = readFileSync(new URL('../../schema/graphql/supergraph.graphql', import.meta.url), 'utf8');

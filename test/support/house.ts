@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 import { compose } from '#kit/composition.ts';
@@ -14,6 +11,7 @@ import { makeDemoTenants, subgraphs, type DemoTenant } from '#subgraphs';
 import { startGateway, type RunningGateway } from '../../gateway/server.ts';
 import { makeStores, type TestStores } from './databases.ts';
 import { TEST_SIGNING_KEY } from './signing-key.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 /** The whole platform for one test file: real stores, real HTTP, the three demo tenants, no worker. */
 export interface House {
@@ -67,7 +65,7 @@ afterAll(async () => {
 /** Opens a house; it is closed when the test file ends. */
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const stores = await makeStores();
-  const home = mkdtempSync(join(tmpdir(), 'tenon-house-'));
+  const home = temporaryFolder('house');
   const databases = await stores.open(`file://${home}/archive`);
   const placement = options.placement ?? process.env['TEST_PLACEMENT'] ?? 'pool';
   const placements = TIERS.map((tier) => `${tier}=${placement}`).join(',');

@@ -1,9 +1,8 @@
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { buffer, text } from 'node:stream/consumers';
@@ -12,6 +11,7 @@ import { afterAll } from 'vitest';
 import { DATA_KEYS } from './data-keys.ts';
 import { CONTEXT_KEYS, type TestStores } from './databases.ts';
 import { TEST_SIGNING_KEY } from './signing-key.ts';
+import { temporaryFolder } from './temporary-folder.ts';
 
 /** A span as it left its process. */
 export interface ExportedSpan {
@@ -48,7 +48,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Returns the settings of a process over a house's stores, as a deployment gives them. */
 export function deploymentSettings(stores: TestStores): Record<string, string> {
-  const folder = mkdtempSync(join(tmpdir(), 'tenon-traces-'));
+  const folder = temporaryFolder('traces');
   const { directoryUrl, cells } = stores.settingsFor('tenon_app', `file://${folder}/archive`);
   const contextKeyFile = join(folder, 'context-keys.json');
   const keys = CONTEXT_KEYS.all.map(({ kid, secret }) => ({ kid, secret: secret.toString('hex') }));

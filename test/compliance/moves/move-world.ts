@@ -1,7 +1,5 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect } from 'vitest';
@@ -16,6 +14,7 @@ import { makeStores, type StoreName, type TestStores } from '../../support/datab
 import { withClient } from '../../support/postgres.ts';
 import { TEST_SIGNING_KEY } from '../../support/signing-key.ts';
 import { openMover, openPlatform, type MoverTask } from './mover-places.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 /** Two cells with tenants, a worker that keeps their logs, and whoever moves them. */
 export interface MoveWorld {
@@ -62,7 +61,7 @@ afterAll(async () => {
 /** Opens it while the test file is collected; everything is closed when the file ends. */
 export async function openMoveWorld(): Promise<MoveWorld> {
   const stores = await makeStores();
-  const folder = mkdtempSync(join(tmpdir(), 'tenon-move-'));
+  const folder = temporaryFolder('move');
   const clock = () => new Date();
   const platform = await openPlatform(stores.settingsFor('tenon_app', 'file:///nowhere'));
   closers.push(() => platform.databases.close());

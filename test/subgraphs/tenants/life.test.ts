@@ -1,6 +1,3 @@
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import pg from 'pg';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -28,6 +25,7 @@ import { provisionTenant } from '../../../subgraphs/tenants/provisioning.ts';
 import { changeTenantState } from '../../../subgraphs/tenants/service.ts';
 import { findTenant, forgetTenant } from '#kit/directory.ts';
 import { inputOf, openTenants, ORIGIN } from './tenants-platform.ts';
+import { temporaryFolder } from '../../support/temporary-folder.ts';
 
 const world = await openTenants();
 const { platform: app, stores } = world;
@@ -39,7 +37,7 @@ const MOST_COMMANDS = 50;
 /** The worker's role with a mailbox of its own: what the clock does must not need more. */
 const worker: Platform = {
   ...app,
-  config: readConfig({ TENON_HOME: mkdtempSync(join(tmpdir(), 'tenon-life-')) }),
+  config: readConfig({ TENON_HOME: temporaryFolder('life') }),
   databases: await openDatabases({
     ...stores.settingsFor('tenon_worker', 'file:///nowhere'),
     keys: CONTEXT_KEYS,
