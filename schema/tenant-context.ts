@@ -76,7 +76,7 @@ const ENVELOPE_LIFETIME_MS = 60_000;
 const DATABASE_TOKEN_LIFETIME_MS = 15 * 60_000;
 /** How long a token is handed out again; it then still has nearly all of its life before it. */
 const DATABASE_TOKEN_REUSE_MS = 60_000;
-const MAX_DATABASE_TOKENS = 5_000;
+const MAX_DATABASE_TOKENS = 50_000;
 const MAX_ENVELOPE_LENGTH = 8192;
 
 /** Reads a context key file: `{"signing":"kid","keys":[{"kid","secret":<64 hex>}]}`. */

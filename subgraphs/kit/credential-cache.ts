@@ -44,8 +44,8 @@ export interface CredentialCacheOptions {
 
 /** A second line of defence behind the feed. */
 const MAX_AGE_MS = 60_000;
-const MAX_TOKENS = 20_000;
-const MAX_TENANTS = 10_000;
+const MAX_TOKENS = 50_000;
+const MAX_TENANTS = 50_000;
 
 /** Makes an empty cache that follows the feed until it is closed. */
 export function newCredentialCache({ databases, feed, tiers }: CredentialCacheOptions): CredentialCache {

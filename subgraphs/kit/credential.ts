@@ -210,7 +210,7 @@ export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { r
 
 /** A use is written down at most once in this time. */
 const USE_NOTED_MS = 60_000;
-const MAX_NOTED = 20_000;
+const MAX_NOTED = 50_000;
 const noted = new LRUCache<string, number>({ max: MAX_NOTED });
 
 /**

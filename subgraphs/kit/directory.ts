@@ -23,7 +23,7 @@ const REMEMBERED_MS = 10_000;
 /** While the directory does not answer, what it said last is believed for so long: nobody is moved meanwhile. */
 const BELIEVED_MS = 3_600_000;
 /** More tenants than a gateway sees in that time; the oldest are forgotten first. */
-const MOST_REMEMBERED = 10_000;
+const MOST_REMEMBERED = 50_000;
 
 interface Remembered {
   readonly place: TenantPlace;
