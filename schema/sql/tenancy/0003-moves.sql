@@ -4,13 +4,11 @@
 
 grant select, insert, update, delete on tenon.absent_tenants to tenon_mover;
 
--- The lock that every transaction of a tenant shares, and that a move takes for itself while nothing may change.
+-- The lock that every transaction of a tenant shares, and that a move takes for itself while nothing may change. Without a
+-- setting of its own, so that PostgreSQL lays it into the statement that calls it.
 create function tenon.fence_key(who uuid) returns bigint
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-  select hashtextextended(who::text, 1836021349)
-$$;
+return pg_catalog.hashtextextended(who::text, 1836021349);
 revoke all on function tenon.fence_key(uuid) from public;
 grant execute on function tenon.fence_key(uuid) to tenon_app, tenon_worker, tenon_mover;
 
