@@ -28,7 +28,7 @@ export interface Authenticated {
 export interface CredentialCache {
   /**
    * Does what `authenticate` does, with the same errors, and yields the limits that hold for the caller. Answers at once
-   * where the token was seen in the last minute and nothing in its tenant has changed since; else reads the database.
+   * where the token was seen in the last five minutes and nothing in its tenant has changed since; else reads the database.
    * What was refused is never remembered.
    */
   authenticate(token: string, request: RequestOrigin & { readonly now: Date }): Authenticated | Promise<Authenticated>;
@@ -43,7 +43,7 @@ export interface CredentialCacheOptions {
 }
 
 /** A second line of defence behind the feed. */
-const MAX_AGE_MS = 60_000;
+const MAX_AGE_MS = 300_000;
 const MAX_TOKENS = 50_000;
 const MAX_TENANTS = 50_000;
 

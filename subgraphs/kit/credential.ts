@@ -209,12 +209,12 @@ export function contextOf({ context, guard }: Grant, origin: RequestOrigin & { r
 }
 
 /** A use is written down at most once in this time. */
-const USE_NOTED_MS = 60_000;
+const USE_NOTED_MS = 300_000;
 const MAX_NOTED = 50_000;
 const noted = new LRUCache<string, number>({ max: MAX_NOTED });
 
 /**
- * Writes down, at most once a minute, that a credential was used. Nobody waits for it, no cache is dropped for it, and
+ * Writes down, at most once in five minutes, that a credential was used. Nobody waits for it, no cache is dropped for it, and
  * where it fails the next use is written down.
  */
 export function noteUse(databases: Databases, { context, use }: Grant, now: Date): void {

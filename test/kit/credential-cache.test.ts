@@ -83,12 +83,12 @@ describe('a token seen before', () => {
     expect(new Set(fresh.map(({ tenant }) => `${tenant.tenant} ${tenant.actor.id}`)).size).toBe(tokens.length);
   });
 
-  it('is read again after a minute, and when the clock has gone back', async () => {
+  it('is read again after five minutes, and when the clock has gone back', async () => {
     await ask(tokenOf(acme, 'admin'));
-    expect(await isRead(tokenOf(acme, 'admin'), later(59_999))).toBe(false);
+    expect(await isRead(tokenOf(acme, 'admin'), later(299_999))).toBe(false);
     expect(await isRead(tokenOf(acme, 'admin'), later(-1))).toBe(true);
     await ask(tokenOf(acme, 'admin'));
-    expect(await isRead(tokenOf(acme, 'admin'), later(60_000))).toBe(true);
+    expect(await isRead(tokenOf(acme, 'admin'), later(300_000))).toBe(true);
   });
 
   it('is refused from its expiry on', async () => {
