@@ -8,9 +8,9 @@ import { startWorker } from '../../compliance/worker.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 import { anEvent } from './an-event.ts';
 import { backUp } from './backups.ts';
+import { expectLog, seal, sealed, watched } from './continued-log.ts';
 import { DAY_MS, failing, head, log, prepareSealing, sealer, sealing } from './sealing.ts';
-import { archivedEntries, epochsOf, expectSound, signedNotes, type SignedNotes } from './signed-notes.ts';
-import { entriesInDatabase } from './stored-log.ts';
+import { archivedEntries } from './signed-notes.ts';
 
 prepareSealing();
 
@@ -174,36 +174,4 @@ async function untilLogHolds(count: number): Promise<void> {
   await expect.poll(size, { timeout: 30_000 }).toBe(count);
 }
 
-/** From now on every checkpoint that is to be put is remembered. */
-function watched(): SignedNotes {
-  const notes = signedNotes();
-  sealing.archive = notes.watch(sealing.archive);
-  return notes;
-}
-
-async function sealed(count: number): Promise<string[]> {
-  const ids = await log(count);
-  await seal();
-  return ids;
-}
-
-async function seal(): Promise<void> {
-  const turn = sealer();
-  for (;;) {
-    const { unsealed, failures } = await turn();
-    expect(failures).toEqual([]);
-    if (unsealed === 0) return;
-  }
-}
-
 const archivedIds = () => archivedEntries(sealing.folder, sealing.tenant).map(({ event }) => event.id);
-
-async function expectLog(notes: SignedNotes, ids: readonly string[], epochs: unknown): Promise<void> {
-  await notes.collect(sealing.cell.superuserOfAudit);
-  await expectSound(sealing.folder, notes);
-  const entries = archivedEntries(sealing.folder, sealing.tenant);
-  const events = entries.filter(({ event }) => event.action !== 'log.epoch_opened').map(({ event }) => event.id);
-  expect(events.toSorted()).toEqual([...ids].toSorted());
-  expect(epochsOf(sealing.folder, sealing.tenant)).toEqual(epochs);
-  expect(await entriesInDatabase(sealing.cell.superuserOfAudit, sealing.tenant)).toEqual(entries);
-}

@@ -9,9 +9,9 @@ import { sequence } from '../../compliance/sequencer.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 import { anEvent } from './an-event.ts';
 import { backUp, type Backup } from './backups.ts';
+import { expectLog, seal, sealed, watched } from './continued-log.ts';
 import { DAY_MS, failing, head, log, prepareSealing, sealer, sealing, state } from './sealing.ts';
-import { archivedEntries, epochsOf, expectSound, signedNotes, type SignedNotes } from './signed-notes.ts';
-import { entriesInDatabase } from './stored-log.ts';
+import { archivedEntries } from './signed-notes.ts';
 
 prepareSealing();
 
@@ -258,56 +258,23 @@ const options = () => ({
   tenants: async () => [uuidOf('tnt', sealing.tenant)],
 });
 
-/** From now on every checkpoint that is to be put is remembered. */
-function watched(): SignedNotes {
-  const notes = signedNotes();
-  sealing.archive = notes.watch(sealing.archive);
-  return notes;
-}
-
-async function sealed(count: number): Promise<string[]> {
-  const ids = await log(count);
-  await seal();
-  return ids;
-}
-
-/** Seals until nothing is left to seal or to bring back; a new sealer each time, as after a restore. */
-async function seal(): Promise<void> {
-  const turn = sealer();
-  for (;;) {
-    const { unsealed, failures } = await turn();
-    expect(failures).toEqual([]);
-    if (unsealed === 0) return;
-  }
-}
-
+/** Sequences all that waits, also what transactions of other tests hold up, and returns how many entries that added. */
 async function drain(): Promise<number> {
   const outbox = outboxOf(sealing.cell.tenants);
   let sum = 0;
-  for (;;) {
+  while ((await outbox.oldest([])) !== null) {
     const rows = await outbox.take({ limit: 1000, skipPositions: [], skipTenants: [] });
-    if (rows.length === 0) return sum;
     const { settled, added } = await sequence(sealing.cell.audit, rows, sealing.now);
     await outbox.remove(settled);
     sum += added;
   }
+  return sum;
 }
 
 const check = () => createRecoveryCheck(options())();
 
 async function restore(backup: Backup): Promise<void> {
   await backup.restore();
-}
-
-/** Every event once, oldest first but for the epochs, in the archive and in the database. */
-async function expectLog(notes: SignedNotes, ids: readonly string[], epochs: unknown): Promise<void> {
-  await notes.collect(sealing.cell.superuserOfAudit);
-  await expectSound(sealing.folder, notes);
-  const entries = archivedEntries(sealing.folder, sealing.tenant);
-  const events = entries.filter(({ event }) => event.action !== 'log.epoch_opened').map(({ event }) => event.id);
-  expect(events.toSorted()).toEqual([...ids].toSorted());
-  expect(epochsOf(sealing.folder, sealing.tenant)).toEqual(epochs);
-  expect(await entriesInDatabase(sealing.cell.superuserOfAudit, sealing.tenant)).toEqual(entries);
 }
 
 async function platformEvents(): Promise<string[]> {
