@@ -143,7 +143,7 @@ describe('the guide to revocation', () => {
     expect(REVOCATION).toContain(`not heard within ${time(listener, 'LATE_MS')} ms`);
     expect(REVOCATION).toContain(`longer than ${time(listener, 'ANSWER_TIMEOUT_MS')} ms`);
     expect(REVOCATION).toContain(`Without a proof for ${time(listener, 'MAX_SILENCE_MS')} ms`);
-    expect(REVOCATION).toContain(`for up to ${constantIn(cache, 'MAX_AGE_MS') / 1_000} seconds`);
+    expect(REVOCATION).toContain(`for up to ${constantIn(cache, 'MAX_AGE_MS') / 60_000} minutes`);
     const patienceMs = constantIn(read('gateway/revocation/acknowledgement.ts'), 'PATIENCE_MS');
     expect(REVOCATION).toContain(`within ${patienceMs / 1_000} seconds`);
   });

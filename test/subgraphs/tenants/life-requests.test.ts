@@ -151,14 +151,13 @@ describe('what a state leaves open, at the front door', () => {
     for (const state of TENANT_STATES.filter((one) => one !== 'provisioning')) {
       await setState(house.stores.url('eu-1'), house.acme.id, state);
       for (const [door, document] of Object.entries(probes)) {
-        const { errors } = await house.graphql(house.acme.admin, document);
-        const code = errors?.[0]?.extensions.code ?? 'none';
-        const refused = ['TENANT_READ_ONLY', 'TENANT_SUSPENDED'].includes(code);
-        expect([state, door, refused], code).toEqual([
-          state,
-          door,
-          !STATE_DOORS[state].has(door as keyof typeof probes),
-        ]);
+        const isRefused = async () => {
+          const { errors } = await house.graphql(house.acme.admin, document);
+          return ['TENANT_READ_ONLY', 'TENANT_SUSPENDED'].includes(errors?.[0]?.extensions.code ?? 'none');
+        };
+        // The gateway hears of a change that was made behind its back a moment later.
+        const isOpen = STATE_DOORS[state].has(door as keyof typeof probes);
+        await expect.poll(isRefused, { message: `${state} ${door}` }).toBe(!isOpen);
       }
     }
     await setState(house.stores.url('eu-1'), house.acme.id, 'suspended');
