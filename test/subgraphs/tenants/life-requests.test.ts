@@ -161,12 +161,12 @@ describe('what a state leaves open, at the front door', () => {
       }
     }
     await setState(house.stores.url('eu-1'), house.acme.id, 'suspended');
-    const usage = await house.fetch(house.acme.partner, '/v1/usage', {
-      method: 'POST',
-      body: '[]',
-      headers: { 'content-type': 'application/json' },
-    });
-    expect([usage.status, ((await usage.json()) as { code: string }).code]).toEqual([403, 'TENANT_SUSPENDED']);
+    const usage = async () => {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await house.fetch(house.acme.partner, '/v1/usage', { method: 'POST', body: '[]', headers });
+      return [answer.status, ((await answer.json()) as { code: string }).code];
+    };
+    await expect.poll(usage).toEqual([403, 'TENANT_SUSPENDED']);
   });
 });
 
