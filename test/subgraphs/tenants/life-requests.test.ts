@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { issueCredential } from '#kit/credential.ts';
+import { issueCredential, systemContext } from '#kit/credential.ts';
 import { inTenant } from '#kit/database.ts';
 import { requestContext } from '#kit/request-context.ts';
 import { STATE_DOORS } from '#schema/tenant-doors.ts';
 import { TENANT_STATES, type TenantState } from '#schema/tenant-context.ts';
-import { idOf, uuidOf } from '#schema/ids.ts';
+import { idOf, uuidOf, type Id } from '#schema/ids.ts';
 import { provisionTenant } from '../../../subgraphs/tenants/provisioning.ts';
 import { changeTenantState } from '../../../subgraphs/tenants/service.ts';
-import { openHouse } from '../../support/house.ts';
+import { openHouse, type House } from '../../support/house.ts';
 import { withClient } from '../../support/postgres.ts';
 import { ask, codeOf, inputOf, openTenants, ORIGIN, requestOf } from './tenants-platform.ts';
 
@@ -148,25 +148,29 @@ describe('what a state leaves open, at the front door', () => {
       payment: '{ invoices(first: 1) { edges { cursor } } }',
       export: '{ tenant { state } }',
     };
-    for (const state of TENANT_STATES.filter((one) => one !== 'provisioning')) {
+    const states = TENANT_STATES.filter((one) => one !== 'provisioning');
+    // A token that a gateway meets for the first time is read then, whether it has heard of the change or not.
+    const tokens = await newSessions(house, states.length);
+    for (const [index, state] of states.entries()) {
       await setState(house.stores.url('eu-1'), house.acme.id, state);
       for (const [door, document] of Object.entries(probes)) {
-        const isRefused = async () => {
-          const { errors } = await house.graphql(house.acme.admin, document);
-          return ['TENANT_READ_ONLY', 'TENANT_SUSPENDED'].includes(errors?.[0]?.extensions.code ?? 'none');
-        };
-        // The gateway hears of a change that was made behind its back a moment later.
-        const isOpen = STATE_DOORS[state].has(door as keyof typeof probes);
-        await expect.poll(isRefused, { message: `${state} ${door}` }).toBe(!isOpen);
+        const { errors } = await house.graphql(tokens[index] ?? '', document);
+        const code = errors?.[0]?.extensions.code ?? 'none';
+        const refused = ['TENANT_READ_ONLY', 'TENANT_SUSPENDED'].includes(code);
+        expect([state, door, refused], code).toEqual([
+          state,
+          door,
+          !STATE_DOORS[state].has(door as keyof typeof probes),
+        ]);
       }
     }
     await setState(house.stores.url('eu-1'), house.acme.id, 'suspended');
-    const usage = async () => {
-      const headers = { 'content-type': 'application/json' };
-      const answer = await house.fetch(house.acme.partner, '/v1/usage', { method: 'POST', body: '[]', headers });
-      return [answer.status, ((await answer.json()) as { code: string }).code];
-    };
-    await expect.poll(usage).toEqual([403, 'TENANT_SUSPENDED']);
+    const usage = await house.fetch(house.acme.partner, '/v1/usage', {
+      method: 'POST',
+      body: '[]',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect([usage.status, ((await usage.json()) as { code: string }).code]).toEqual([403, 'TENANT_SUSPENDED']);
   });
 });
 
@@ -174,4 +178,26 @@ async function setState(url: string, tenant: string, state: TenantState): Promis
   await withClient(url, (client) =>
     client.query('update app.tenants set state = $2 where tenant_id = $1', [uuidOf('tnt', tenant), state]),
   );
+}
+
+/** Sessions of the administrator of acme that no gateway has met. */
+async function newSessions({ stores, platform, acme }: House, count: number): Promise<string[]> {
+  const { rows } = await withClient(stores.url('eu-1'), (client) =>
+    client.query<{ id: string }>('select id from app.users where tenant_id = $1 and user_name = $2', [
+      uuidOf('tnt', acme.id),
+      'admin@acme.example',
+    ]),
+  );
+  const userId = idOf('usr', rows[0]?.id ?? '');
+  const context = await systemContext(platform.databases, acme.id as Id<'tnt'>, {
+    name: 'test',
+    requestId: 'req_test',
+  });
+  const session = { kind: 'session', userId, name: 'test', expiresAt: new Date(Date.now() + 3_600_000) } as const;
+  return inTenant(requestContext(platform, context), async (tx) => {
+    const tokens: string[] = [];
+    for (let index = 0; index < count; index += 1)
+      tokens.push((await issueCredential(tx, context.tenant, session)).token);
+    return tokens;
+  });
 }
