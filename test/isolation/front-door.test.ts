@@ -151,12 +151,12 @@ async function askTwice(run: Run, draft: Draft, everSent?: Set<string>): Promise
   run.codes.set(hit.status, (run.codes.get(hit.status) ?? 0) + 1);
   const shown = marksIn(hit.text).filter((mark) => !saidIn(mark, draft.sent) && !saidIn(mark, everSent ?? []));
   const [left, right] = [plain(hit, draft.sent), plain(miss, [...nothing.values()])];
-  const isTold = left !== right && isFull(hit) === isFull(miss);
-  if (shown.length > 0 || isTold) run.leaks.push({ draft, shown, left, right });
+  // Of some things a tenant has so many at most: what she made first may have been the last.
+  const isLast = !isFull(hit) && isFull(miss);
+  if (shown.length > 0 || (left !== right && !isLast)) run.leaks.push({ draft, shown, left, right });
 }
 
-/** Of some things a tenant has so many at most: what she makes first of two may be the last. */
-const isFull = ({ text }: { text: string }) => /A (?:tenant|user|client) has at most \d+/.test(text);
+const isFull = ({ text }: { text: string }) => /A tenant has at most \d+/.test(text);
 
 /** Her own traffic goes over the same connections and through the same caches. */
 async function neighbourAsks(run: Run): Promise<void> {
