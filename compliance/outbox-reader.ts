@@ -167,6 +167,6 @@ async function oldest(pool: Statements, shard: Shard, skipPositions: readonly st
 }
 
 /** Returns the outcome that a column holds, which has the same constraint. */
-export function outcomeOf(text: string): AuditOutcome {
+function outcomeOf(text: string): AuditOutcome {
   return OUTCOMES.find((outcome) => outcome === text) ?? fail('INTERNAL_SERVER_ERROR', 'unknown outcome in the outbox');
 }

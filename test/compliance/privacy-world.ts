@@ -73,9 +73,15 @@ export function erasureTurn(house: EvidenceHouse, changes: Partial<ErasureTurnOp
 
 /** Returns every row of every table of a database as text. */
 export async function dumpOf(house: EvidenceHouse, store: StoreName): Promise<string> {
-  return withClient(house.stores.url(store), async (client) => {
+  return dumpOfSchemas(house.stores.url(store), ['app', 'tenon']);
+}
+
+/** Returns every row of every table of these schemas as text. */
+export async function dumpOfSchemas(url: string, schemas: readonly string[]): Promise<string> {
+  return withClient(url, async (client) => {
     const { rows: tables } = await client.query<{ name: string }>(
-      `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('app', 'tenon')`,
+      `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname = any ($1)`,
+      [schemas],
     );
     const texts: string[] = [];
     for (const { name } of tables) {

@@ -2,19 +2,16 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { findTenantBySlug } from '#kit/directory.ts';
 import type { RequestContext } from '#kit/request-context.ts';
 import { uuidOf } from '#schema/ids.ts';
-import { inStore, POOL, storeUrl } from '#schema/tenant-store.ts';
+import { inStore, POOL, schemaNumber, storeUrl } from '#schema/tenant-store.ts';
 import { listErasures } from '../../subgraphs/audit/personal-erasure.ts';
 import { endTenant } from '../../subgraphs/tenants/ending.ts';
+import { systemOrigin } from '../../subgraphs/tenants/operator.ts';
 import { provisionTenant } from '../../subgraphs/tenants/provisioning.ts';
 import { withClient } from '../support/postgres.ts';
 import { openEvidenceHouse, type EvidenceHouse } from './evidence-fixture.ts';
-import { act, dumpOf, erasureTurn, requestOf } from './privacy-world.ts';
+import { act, dumpOf, dumpOfSchemas, erasureTurn, requestOf } from './privacy-world.ts';
 
-const ORIGIN = {
-  actor: { type: 'system', id: 'test', ip: null, ua: null },
-  requestId: 'req_test',
-  sessionId: null,
-} as const;
+const ORIGIN = systemOrigin('test', 'req_test');
 
 describe.each(['silo', 'bridge'] as const)('a tenant in a %s who has ended', (placement) => {
   const word = `${placement}field`;
@@ -57,7 +54,6 @@ describe.each(['silo', 'bridge'] as const)('a tenant in a %s who has ended', (pl
   });
 
   const store = () => ctx.tenant.store ?? POOL;
-  const schema = () => inStore('app.tenants', store()).split('.')[0] ?? '';
 
   async function inHerStore<Row extends object>(
     text: string,
@@ -83,18 +79,15 @@ describe.each(['silo', 'bridge'] as const)('a tenant in a %s who has ended', (pl
 
   async function tables(): Promise<string[]> {
     const rows = await inHerStore<{ name: string }>(
-      'select tablename as name from pg_tables where schemaname = $1 order by 1',
-      [schema()],
+      "select tablename as name from pg_tables where schemaname = 'app' order by 1",
+      [],
     );
     return rows.map(({ name }) => name);
   }
 
-  async function textOfHerStore(): Promise<string> {
-    const texts: string[] = [];
-    for (const name of await tables()) {
-      const rows = await inHerStore<{ row: string }>(`select t::text as row from app.${name} t`, []);
-      texts.push(...rows.map(({ row }) => row));
-    }
-    return texts.join('\n');
-  }
+  const textOfHerStore = () => {
+    const number = schemaNumber(store());
+    const schemas = ['app', 'tenon'].map((name) => (number === null ? name : `${name}_${number}`));
+    return dumpOfSchemas(storeUrl(house.stores.url('eu-1'), store()), schemas);
+  };
 });

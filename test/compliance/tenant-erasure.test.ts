@@ -11,16 +11,13 @@ import { listErasures } from '../../subgraphs/audit/personal-erasure.ts';
 import { createView } from '../../subgraphs/audit/saved-views.ts';
 import { provisionTenant } from '../../subgraphs/tenants/provisioning.ts';
 import { endTenant } from '../../subgraphs/tenants/ending.ts';
+import { systemOrigin } from '../../subgraphs/tenants/operator.ts';
 import { withClient } from '../support/postgres.ts';
 import type { StoreName } from '../support/databases.ts';
 import { openEvidenceHouse, type EvidenceHouse } from './evidence-fixture.ts';
 import { act, asSuperuser, dumpOf, erasureTurn, requestOf, VERIFIER } from './privacy-world.ts';
 
-const ORIGIN = {
-  actor: { type: 'system', id: 'test', ip: null, ua: null },
-  requestId: 'req_test',
-  sessionId: null,
-} as const;
+const ORIGIN = systemOrigin('test', 'req_test');
 /** Words that stand nowhere but in what is hers and open. */
 const WORDS = ['wrenfield', 'dora.gone@example.com'];
 /** Rows of hers that stay in a cell, by table. */
