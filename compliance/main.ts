@@ -11,7 +11,7 @@ import type { Platform } from '#kit/request-context.ts';
 import { readSigningKeys, type SigningKeys } from '#kit/signing-keys.ts';
 import { readConfig, type Config } from '#schema/config.ts';
 import { fail } from '#schema/errors.ts';
-import { parseVerifierKey } from '#schema/signed-note.ts';
+import { parseVerifierKey, type NoteSigner } from '#schema/signed-note.ts';
 import { anchorSources } from './anchors/settings.ts';
 import { openCellArchive } from './archive/cell-archive.ts';
 import { archiveCredentials } from './archive/open.ts';
@@ -21,11 +21,12 @@ import { serveMetrics, type MetricsServer } from './metrics/server.ts';
 import { newWorkerMetrics, type CellStanding } from './metrics/worker-metrics.ts';
 import { createErasureTurn, newErasureCounters, type ErasureCounters } from './privacy/turn.ts';
 import { createStreamTurn } from './streams/turn.ts';
-import { startUpkeep, type Upkeep } from './upkeep.ts';
+import { noUpkeep, startUpkeep, type Upkeep } from './upkeep.ts';
 import { startWorker, type Worker, type WorkerCell } from './worker.ts';
 
 const clock = (): Date => new Date();
 const DAY_MS = 86_400_000;
+const nothing = async (): Promise<void> => undefined;
 
 // The compliance worker: outbox -> log -> archive, evidence packs, and what the subgraphs do beside requests, in a process
 // of its own so that hashing and packing never delay a request. Its addresses name tenon_worker. It ends with a signal, or
@@ -33,7 +34,6 @@ const DAY_MS = 86_400_000;
 await runProcess(async () => {
   const config = readConfig();
   const keys = readSigningKeys(config);
-  const signer = { name: keys.current.name, privateKey: keys.current.privateKey };
   const cells = await openCells(config);
   const databases = await openDatabases({
     directoryUrl: config.databaseUrl ?? '',
@@ -46,31 +46,63 @@ await runProcess(async () => {
     longStatements: true,
   });
   const platform = { config, databases, clock, publicUrl: config.publicUrl ?? `http://${config.host}:${config.port}` };
-  const storesOf = (cell: string) => cellStoresOf(databases, cell);
   const erasures = Object.fromEntries(cells.map(({ name }) => [name, newErasureCounters()]));
   const deployment: Deployment = { platform, cells, keys, erasures };
-  const ending = new AbortController();
-  const streams = createStreamTurn({ platform, cells: cells.map(({ name }) => name), log });
+  const { workerPart: part } = config;
+  const beside = part === 'sequencing' ? noWorkBeside(deployment) : startWorkBeside(deployment);
   const worker = startWorker({
     cells,
-    signer,
+    signer: signerOf(keys),
     olderKeys: keys.verifierKeys.slice(1).map(parseVerifierKey),
     clock,
     sealIntervalMs: config.sealIntervalMs,
     retentionMs: config.retentionDays * DAY_MS,
     shards: config.sequencerShards,
-    storesOf,
-    extraTurns: [...turnsOf(deployment, ending.signal), async () => (await streams.turn()) === 'worked'],
+    storesOf: (cell) => cellStoresOf(databases, cell),
+    part,
+    extraTurns: beside.turns,
   });
+  const metrics = await openMetrics(config, { worker, upkeep: beside.upkeep, erasures });
+  log('info', 'compliance worker ready', { cells: cells.length, metrics: metrics?.url });
+  return async () => {
+    beside.end();
+    await metrics?.close();
+    await Promise.all([worker.stop(), beside.stop()]);
+    await beside.settle();
+    await databases.close();
+  };
+});
+
+/** What a worker process does beside moving events into logs and sealing these. */
+interface WorkBeside {
+  readonly upkeep: Upkeep;
+  /** Run by the worker, again and again. */
+  readonly turns: readonly (() => Promise<boolean>)[];
+  /** Tells what takes long that it is over. */
+  end(): void;
+  /** Ends what begins by itself. */
+  stop(): Promise<void>;
+  /** Ends the rest, once the worker has stopped. */
+  settle(): Promise<void>;
+}
+
+function noWorkBeside({ cells }: Deployment): WorkBeside {
+  return { upkeep: noUpkeep(cells), turns: [], end: () => undefined, stop: nothing, settle: nothing };
+}
+
+function startWorkBeside(deployment: Deployment): WorkBeside {
+  const { platform, cells, keys } = deployment;
+  const ending = new AbortController();
+  const streams = createStreamTurn({ platform, cells: cells.map(({ name }) => name), log });
   const upkeep = startUpkeep({
     cells,
-    signer,
+    signer: signerOf(keys),
     rotations: keys.rotations,
     clock,
-    retentionDays: config.retentionDays,
-    directory: databases.directory,
-    storesOf,
-    ...anchorSources(config),
+    retentionDays: platform.config.retentionDays,
+    directory: platform.databases.directory,
+    storesOf: (cell) => cellStoresOf(platform.databases, cell),
+    ...anchorSources(platform.config),
   });
   const work = subgraphs.flatMap(({ work: start }) => (start === undefined ? [] : [start(platform)]));
   const jobs = startJobRunner({
@@ -78,16 +110,18 @@ await runProcess(async () => {
     kinds: subgraphs.flatMap(({ jobs: kinds = [] }) => kinds),
     turns: subgraphs.flatMap(({ turns = [] }) => turns),
   });
-  const metrics = await openMetrics(config, { worker, upkeep, erasures });
-  log('info', 'compliance worker ready', { cells: cells.length, metrics: metrics?.url });
-  return async () => {
-    ending.abort();
-    await metrics?.close();
-    await Promise.all([worker.stop(), jobs.stop(), ...work.map((each) => each.stop())]);
-    await Promise.all([upkeep.stop(), streams.settle()]);
-    await databases.close();
+  return {
+    upkeep,
+    turns: [...turnsOf(deployment, ending.signal), async () => (await streams.turn()) === 'worked'],
+    end: () => ending.abort(),
+    stop: async () => void (await Promise.all([jobs.stop(), ...work.map((each) => each.stop())])),
+    settle: async () => void (await Promise.all([upkeep.stop(), streams.settle()])),
   };
-});
+}
+
+function signerOf({ current }: SigningKeys): NoteSigner {
+  return { name: current.name, privateKey: current.privateKey };
+}
 
 interface Measured {
   readonly worker: Worker;
@@ -152,7 +186,7 @@ function moveTenants({ platform, cells, keys }: Deployment, signal: AbortSignal)
   return createMoveTurn({
     platform,
     cells,
-    signer: { name: keys.current.name, privateKey: keys.current.privateKey },
+    signer: signerOf(keys),
     olderKeys: keys.verifierKeys.slice(1).map(parseVerifierKey),
     retentionMs: platform.config.retentionDays * DAY_MS,
     signal,
@@ -164,7 +198,7 @@ function completeErasures({ platform, cells, keys, erasures }: Deployment): () =
   return createErasureTurn({
     platform,
     cells,
-    signer: { name: keys.current.name, privateKey: keys.current.privateKey },
+    signer: signerOf(keys),
     verifierKeys: keys.verifierKeys.map(parseVerifierKey),
     parts: personalDataParts(),
     finishTenant,

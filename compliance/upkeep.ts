@@ -71,6 +71,15 @@ export function startUpkeep(options: UpkeepOptions): Upkeep {
   };
 }
 
+/** Returns an upkeep that does nothing, for a process that leaves it to others. */
+export function noUpkeep(cells: readonly WorkerCell[]): Upkeep {
+  return {
+    standings: new Map(cells.map(({ name }) => [name, newStanding()])),
+    turns: new Map(),
+    stop: async () => undefined,
+  };
+}
+
 type Turn = () => Promise<TurnResult | boolean>;
 
 function newStanding(): UpkeepStanding {

@@ -48,6 +48,11 @@ export interface WorkerOptions {
    * other workers take what it does not. All workers of a cell have as many.
    */
   readonly shards?: number;
+  /**
+   * Whether it moves events into logs, seals them and does all else, or leaves one of the two to other processes: what
+   * moves thousands of events at once keeps the small steps of sealing waiting. By default `all`.
+   */
+  readonly part?: 'all' | 'sequencing' | 'rest';
   /** The stores of a cell beside its pool; without it a cell has none. */
   readonly storesOf?: (cell: string) => CellStores;
   /** Other periodic work: each function runs again and again, at once after it returned true, else after a pause. */
@@ -106,7 +111,7 @@ export function startWorker(options: WorkerOptions): Worker {
   const counters: Record<string, CellCounters> = {};
   const sequencing: TurnLoop[] = [];
   const sealing: TurnLoop[] = [];
-  const shards = options.shards ?? SHARDS;
+  const { part = 'all', shards = SHARDS } = options;
   for (const cell of options.cells) {
     const tenants = openOutboxPool({ url: cell.database, stamp: stampOf(cell, 'cell'), max: shards + 1 });
     const audit = openAuditPool({
@@ -122,8 +127,9 @@ export function startWorker(options: WorkerOptions): Worker {
       counter.failedTurns += 1;
       log('error', `${what} failed: ${asTenonError(error).message}`, { cell: cell.name });
     };
-    for (const turn of sequencingTurns(scope, shards))
+    for (const turn of part === 'rest' ? [] : sequencingTurns(scope, shards))
       sequencing.push(startTurnLoop({ turn, onFailure: onFailure('sequencing') }));
+    if (part === 'sequencing') continue;
     sealing.push(startTurnLoop({ turn: sealingTurn(scope), onFailure: onFailure('sealing') }));
     sealing.push(
       startTurnLoop({

@@ -131,6 +131,7 @@ function startWorker({ config, publicUrl }: Platform, stores: EmbeddedStores): C
     TENON_DATA_KEY_FILE: dataKeyFileOf(config),
     TENON_SIGNING_KEY_FILE: config.signingKeyFile ?? join(config.home, 'signing-key.pem'),
     PORT: '0',
+    TENON_WORKER_PART: 'all',
     PUBLIC_URL: publicUrl,
     // What an embedded platform may reach, its worker may as well.
     TENON_OUTGOING_PRIVATE: config.outgoingPrivate ?? 'allow-http',

@@ -229,6 +229,13 @@ export const SETTINGS = {
     about:
       'Parts of the tenants of a cell whose audit events are moved into their logs side by side, by one or several workers.',
   },
+  workerPart: {
+    env: 'TENON_WORKER_PART',
+    read: oneOf('all', 'sequencing', 'rest'),
+    takes: 'all, sequencing or rest',
+    fallback: 'all' as const,
+    about: 'What a worker process does: everything, only the moving of audit events into their logs, or all but that.',
+  },
   workerPort: {
     env: 'TENON_WORKER_PORT',
     read: wholeNumber(0, 65_535),

@@ -29,7 +29,7 @@ export interface AuditPlatform {
   readonly sequence: (count: number) => Promise<number>;
   /** Seals all logs to their ends; returns how many segments. */
   readonly seal: () => Promise<number>;
-  /** Starts the worker of production in a process of its own. */
+  /** Starts the worker of production in two processes: one that sequences, one that does the rest. */
   readonly startWorker: () => Promise<{ progress(): Promise<WorkerProgress>; stop(): Promise<void> }>;
   readonly close: () => Promise<void>;
 }
@@ -48,7 +48,7 @@ export async function openAuditPlatform(
 ): Promise<AuditPlatform> {
   const stores = await openStores({ durable: true });
   const tenants = await makeTenants(stores, tenantCount);
-  const start = (name: string) => startChild(stores, { name, profileFolder });
+  const start = (name: string, env: NodeJS.ProcessEnv = {}) => startChild(stores, { name, env, profileFolder });
   const writer = await start('audit-writer');
   const [cell] = storeSettings(stores.platform.config)('tenon_worker').cells;
   if (cell === undefined) throw new Error('there is no cell');
@@ -64,12 +64,15 @@ export async function openAuditPlatform(
     sequence: createSequencing({ pool, audit }),
     seal: createSealing({ stores, audit, archive }),
     startWorker: async () => {
-      const worker = await start('audit-worker');
+      const parts = await Promise.all(
+        ['sequencing', 'rest'].map((part) => start('audit-worker', { TENON_WORKER_PART: part })),
+      );
       return {
-        progress: async () => (await ask(worker, 'progress')) as WorkerProgress,
+        progress: async () =>
+          sumOf(await Promise.all(parts.map((part) => ask(part, 'progress') as Promise<WorkerProgress>))),
         stop: async () => {
-          worker.send('stop');
-          await once(worker, 'exit');
+          for (const part of parts) part.send('stop');
+          await Promise.all(parts.map((part) => once(part, 'exit')));
         },
       };
     },
@@ -96,15 +99,27 @@ async function makeTenants(stores: BenchStores, count: number): Promise<Id<'tnt'
 
 async function startChild(
   { home }: BenchStores,
-  { name, profileFolder }: { name: string; profileFolder: string | null },
+  { name, env, profileFolder }: { name: string; env: NodeJS.ProcessEnv; profileFolder: string | null },
 ): Promise<ChildProcess> {
   const profiling = profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
   const child = fork(fileURLToPath(new URL(`./${name}.ts`, import.meta.url)), {
     execArgv: ['--import', 'tsx', ...profiling],
-    env: { ...process.env, NODE_ENV: 'production', TENON_HOME: home, PORT: '0' },
+    env: { ...process.env, ...env, NODE_ENV: 'production', TENON_HOME: home, PORT: '0' },
   });
   await answerOf(child);
   return child;
+}
+
+function sumOf(parts: readonly WorkerProgress[]): WorkerProgress {
+  const sum = (of: (part: WorkerProgress) => number): number => parts.reduce((all, part) => all + of(part), 0);
+  return {
+    cpuMs: sum((part) => part.cpuMs),
+    eventsSequenced: sum((part) => part.eventsSequenced),
+    segmentsSealed: sum((part) => part.segmentsSealed),
+    unsealedLogs: sum((part) => part.unsealedLogs),
+    alarms: sum((part) => part.alarms),
+    residentMb: sum((part) => part.residentMb),
+  };
 }
 
 async function ask(child: ChildProcess, question: WritingOrder | 'progress'): Promise<unknown> {

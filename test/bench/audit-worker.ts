@@ -6,7 +6,8 @@ import { storeSettings } from '#kit/embedded-stores.ts';
 import { readSigningKey } from '#kit/key-files.ts';
 import { readConfig } from '#schema/config.ts';
 
-// The compliance worker of one cell as production has it, in a process of its own, and its platform log beside it.
+// The compliance worker of one cell as production has it, in a process of its own or in two that part it (TENON_WORKER_PART);
+// the platform log stands beside what seals.
 
 /** What the worker is told: stop, or say how far it is. */
 export type WorkerQuestion = 'stop' | 'progress';
@@ -36,7 +37,8 @@ const worker = startWorker({
   signer,
   clock,
   sealIntervalMs: config.sealIntervalMs,
-  extraTurns: [async () => (await tick()) === 'worked'],
+  part: config.workerPart,
+  extraTurns: config.workerPart === 'sequencing' ? [] : [async () => (await tick()) === 'worked'],
 });
 
 process.on('message', (question: WorkerQuestion) => {

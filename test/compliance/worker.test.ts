@@ -202,6 +202,19 @@ describe('two workers at once', () => {
     expect(idsOf(entriesInArchive(folder, tenant))).toEqual(ids);
     expect(counters(first).eventsSequenced + counters(second).eventsSequenced).toBe(210);
   });
+
+  test('can part the work: one moves events into their logs and seals none, the other seals them and moves none', async () => {
+    const sequencing = start({ part: 'sequencing' });
+    const rest = start({ part: 'rest' });
+    const ids: string[] = [];
+    for (let round = 0; round < 20; round++) ids.push(...(await write(10)));
+    await untilSequenced(200);
+    await rest.idle();
+    expect(idsOf(entriesInArchive(folder, tenant))).toEqual(ids);
+    expect(counters(sequencing)).toMatchObject({ eventsSequenced: 200, segmentsSealed: 0 });
+    expect(counters(rest)).toMatchObject({ eventsSequenced: 0, unsealedLogs: 0 });
+    expect(counters(rest).segmentsSealed).toBeGreaterThan(0);
+  });
 });
 
 /** Other databases of the server have transactions of their own, which an event may have to wait for. */
