@@ -33,8 +33,9 @@ const NOT_KEPT = new Date(0);
 
 /**
  * Opens an archive in a bucket that was made with Object Lock. The object of a key is its oldest version: a later
- * writer, or a delete marker, of whomever adds to the key without reaching it. So of several writers the store's own
- * order of versions decides, and no conditional write is relied on, which versioned buckets of some stores ignore.
+ * writer, or a delete marker, of whomever adds to the key without reaching it. Of several writers at once the store
+ * decides: by the condition of the write, which S3 obeys in versioned buckets, or by the order of versions, in which
+ * radosgw, whose versioned buckets ignore the condition, puts them in the order in which they were done.
  * Objects go in one PutObject each, for multipart uploads lose their lock in some stores, and every lock is read back.
  * The writer needs ListBucketVersions, PutObject, GetObjectVersion, PutObjectRetention, GetObjectRetention,
  * PutObjectLegalHold and GetObjectLegalHold, and DeleteObjectVersion for `remove` (docs/archive.md). Objects above 16
@@ -80,23 +81,27 @@ async function put(store: Store, writing: Writing): Promise<void> {
   const known = await firstVersion(store, key);
   if (known !== null) return putAgain(store, known, writing);
   const versionId = await putVersion(store, writing);
+  if (versionId === null) return putAgain(store, await found(store, key), writing);
   await keep(store, { key, versionId, sizeBytes: bytes.length }, until);
   const first = await found(store, key);
   if (first.versionId !== versionId) await putAgain(store, first, writing);
 }
 
-async function putVersion({ client }: Store, { key, bytes, until }: Writing): Promise<string> {
+/** Returns null where the store says that somebody else was first; not every store looks. */
+async function putVersion({ client }: Store, { key, bytes, until }: Writing): Promise<string | null> {
   const answer = await client({
     method: 'PUT',
     key,
     headers: {
       'content-md5': hash('md5', bytes, 'base64'),
       'content-type': 'application/octet-stream',
+      'if-none-match': '*',
       'x-amz-object-lock-mode': 'COMPLIANCE',
       'x-amz-object-lock-retain-until-date': until.toISOString(),
     },
     body: bytes,
   });
+  if (answer.status === 412) return null;
   if (answer.status !== 200) refused('put', answer);
   return answer.header('x-amz-version-id') ?? fail('SERVICE_UNAVAILABLE', 'the bucket keeps no versions');
 }
