@@ -69,14 +69,25 @@ export function logOf(place: { deployment: string; region: string }, tenantId: s
   return { ...place, tenant: idOf('tnt', tenantId), epoch };
 }
 
-/** Returns the beginning of the keys of the segments (`seg`) or manifests (`man`) of a number. */
-export function keyPrefix({ region, tenant, epoch }: LogName, kind: 'seg' | 'man', number: number): string {
-  return `v1/${region}/${tenant}/${epoch}/${kind}/${String(number).padStart(9, '0')}-`;
+/**
+ * Returns the key of the segment of a number. The archive takes one object under it, so whoever put that one has decided
+ * what the log holds there.
+ */
+export function segmentKey(log: LogName, number: number): string {
+  return keyOf(log, number, { folder: 'seg', suffix: '.jsonl.gz' });
 }
 
-/** Returns the key of a segment; its hash is of the uncompressed bytes. */
-export function segmentKey(log: LogName, number: number, sha256: string): string {
-  return `${keyPrefix(log, 'seg', number)}${sha256.slice(0, 16)}.jsonl.gz`;
+/** Returns the key of the manifest of a number. */
+export function manifestKey(log: LogName, number: number): string {
+  return keyOf(log, number, { folder: 'man', suffix: '.json' });
+}
+
+function keyOf(
+  { region, tenant, epoch }: LogName,
+  number: number,
+  { folder, suffix }: { folder: string; suffix: string },
+): string {
+  return `v1/${region}/${tenant}/${epoch}/${folder}/${String(number).padStart(9, '0')}${suffix}`;
 }
 
 /** Signs the checkpoint over the tree after the segment and returns the manifest that carries it. */
@@ -91,11 +102,10 @@ export function signManifest(
   const keys = [encodeVerifierKey(noteVerifier(signer.name, signer.privateKey))];
   const manifest: Manifest = { v: 1, origin, ...facts, keys, checkpoint };
   const text = canonicalJson(manifest);
-  const key = `${keyPrefix(log, 'man', facts.number)}${manifestSha256(text).slice(0, 16)}.json`;
-  return { manifest, text, key };
+  return { manifest, text, key: manifestKey(log, facts.number) };
 }
 
-/** Returns the hash of a manifest's bytes, which its key begins with and its successor names. */
+/** Returns the hash of a manifest's bytes, which its successor names. */
 export function manifestSha256(text: string): string {
   return hash('sha256', text, 'hex');
 }

@@ -35,7 +35,6 @@ const LAST_RETRY_MS = 60_000;
 /** What operators and auditors read while a log cannot be sealed. */
 const ALARMS: Partial<Record<ErrorCode, string>> = {
   SERVICE_UNAVAILABLE: 'The archive does not take the segment; it is tried again until it does.',
-  RETENTION_LOCKED: 'The archive holds something else under the name of the segment.',
   NOT_FOUND: 'The archive no longer holds what was sealed before.',
   CONFLICT: 'The log does not continue what was signed before; nothing more is signed.',
 };

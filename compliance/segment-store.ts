@@ -168,7 +168,10 @@ export async function insertPlans(
   return rows.map(segmentOf);
 }
 
-/** Notes that the segments stand in the archive and fixes their manifests; returns those no other worker had noted. */
+/**
+ * Notes that the segments stand in the archive and fixes their manifests; returns those no other worker had noted. A row
+ * that is planned anew, with other entries, stays as it is.
+ */
 export async function markSegmentsPut(
   audit: pg.Pool,
   put: readonly { row: SegmentRow; signed: SignedManifest }[],
@@ -177,14 +180,15 @@ export async function markSegmentsPut(
   const { rows } = await audit.query<RawSegment>(
     `update segments s set state = 'segment_put', manifest_key = named.manifest_key, manifest = named.manifest,
        checkpoint = named.checkpoint
-     from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[])
-       as named (tenant_id, epoch, number, manifest_key, manifest, checkpoint)
-     where ${NAMED} and s.state = 'planned' returning ${COLUMNS}`,
+     from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[])
+       as named (tenant_id, epoch, number, manifest_key, manifest, checkpoint, sha256)
+     where ${NAMED} and s.state = 'planned' and s.sha256 = decode(named.sha256, 'hex') returning ${COLUMNS}`,
     [
       ...nameColumns(put.map(({ row }) => row)),
       put.map(({ signed }) => signed.key),
       put.map(({ signed }) => signed.text),
       put.map(({ signed }) => signed.manifest.checkpoint),
+      put.map(({ row }) => row.sha256),
     ],
   );
   return rows.map(segmentOf);

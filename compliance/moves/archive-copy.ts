@@ -53,14 +53,17 @@ export async function leftObjects(audit: MoveEnd): Promise<LeftObjects> {
   return { objects: row?.objects ?? 0, lockedUntil: row?.until?.toISOString() ?? null };
 }
 
-/** Objects under way stand in the table of segments before they are known as kept. */
+/**
+ * Objects under way stand in the table of segments before they are known as kept. A segment that nobody has signed stays
+ * behind: in the new archive it would have the number at which the epoch ends there.
+ */
 function readObjects(audit: MoveEnd): Promise<KnownObject[]> {
   return audit.inContext((tx) =>
     tx.query<KnownObject>(
       `select key, retain_until, is_held from app.archive_objects where removed_at is null
        union all
        select key, retain_until, false from app.segments, unnest(array[segment_key, manifest_key]) as key
-        where state <> 'sealed' and key is not null`,
+        where state not in ('planned', 'sealed')`,
     ),
   );
 }

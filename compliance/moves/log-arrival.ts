@@ -37,9 +37,11 @@ export async function openArrivedLog(
   if (left === null || arrived === null || arrived > left) return;
   const audit = target.openPool();
   try {
-    await moveDisplaced({ ...sealing, audit }, tenantId, {
+    const moved = await moveDisplaced({ ...sealing, audit }, tenantId, {
+      mustOpen: true,
       tell: (event) => target.alone((tx) => recordPlatformEvent(tx, event)),
     });
+    if (moved === null) fail('CONFLICT', 'the archive of the new cell holds more of the log than has come');
   } finally {
     await audit.end();
   }

@@ -1,52 +1,70 @@
+import { hash } from 'node:crypto';
 import type { Archive } from '../archive/archive.ts';
-import { keyPrefix, type LogName } from '../manifest.ts';
+import { manifestKey, segmentKey, type LogName } from '../manifest.ts';
+import { unpackSegment } from '../segment.ts';
+import type { SegmentRow } from '../segment-store.ts';
 
-/** Returns the keys of what the archive holds under a segment's number, manifests or segments. */
-export async function keysOf(
-  archive: Archive,
-  { log, kind, number }: { log: LogName; kind: 'seg' | 'man'; number: number },
-): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const key of archive.list(keyPrefix(log, kind, number))) keys.push(key);
-  return keys;
+/** Where in a log the archive is asked. */
+export interface Place {
+  readonly log: LogName;
+  /** Of a segment. */
+  readonly number: number;
+}
+
+/** What stands under a number. */
+export interface Standing {
+  readonly hasSegment: boolean;
+  readonly hasManifest: boolean;
+}
+
+/** Returns what the archive holds under the number; no number is taken before the one below it has its manifest. */
+export async function standingAt(archive: Archive, { log, number }: Place): Promise<Standing> {
+  const [segment, manifest] = await Promise.all([
+    archive.head(segmentKey(log, number)),
+    archive.head(manifestKey(log, number)),
+  ]);
+  return { hasSegment: segment !== null, hasManifest: manifest !== null };
 }
 
 /** Tells whether the archive holds anything of an epoch. */
 export async function hasEpoch(archive: Archive, log: LogName): Promise<boolean> {
-  return (await firstOf(archive, `v1/${log.region}/${log.tenant}/${log.epoch}/`)) !== null;
+  return hasObject(archive, `v1/${log.region}/${log.tenant}/${log.epoch}/`);
 }
 
 /**
- * Returns what the archive holds of a log from the segment `number` on: the keys under this number, and whether there is
- * a later epoch. Numbers have no gap, so no higher one has to be asked for; before the very first segment of a tenant
- * nothing of any log of hers may stand there, whatever number it has.
+ * Tells whether the archive holds anything that belongs behind a number under which it holds nothing: a later epoch or,
+ * before the very first segment of a tenant, anything of any log of hers.
  */
-export async function standingFrom(
-  archive: Archive,
-  { log, number }: { log: LogName; number: number },
-): Promise<{ keys: string[]; hasLater: boolean }> {
-  const keys = [
-    ...(await keysOf(archive, { log, kind: 'man', number })),
-    ...(await keysOf(archive, { log, kind: 'seg', number })),
-  ];
-  if (number > 0 || log.epoch > 1) return { keys, hasLater: await hasEpoch(archive, { ...log, epoch: log.epoch + 1 }) };
-  const first = keys[0] ?? (await firstOf(archive, `v1/${log.region}/${log.tenant}/`));
-  return { keys: keys.length > 0 || first === null ? keys : [first], hasLater: false };
+export async function hasElsewhere(archive: Archive, { log, number }: Place): Promise<boolean> {
+  if (number > 0 || log.epoch > 1) return hasEpoch(archive, { ...log, epoch: log.epoch + 1 });
+  return hasObject(archive, `v1/${log.region}/${log.tenant}/`);
 }
 
-/** Tells whether the archive holds more of a log from a number on than the keys that the database knows. */
-export async function isAhead(
-  archive: Archive,
-  { log, number, known }: { log: LogName; number: number; known: readonly string[] },
-): Promise<boolean> {
-  const { keys, hasLater } = await standingFrom(archive, { log, number });
-  return hasLater || keys.some((key) => !known.includes(key));
+/**
+ * Tells whether the archive holds more of a log from a number on than the database, whose row of that segment is `open`
+ * where there is one: an object that the row does not know, or another one than it knows.
+ */
+export async function isAhead(archive: Archive, { log, number }: Place, open: SegmentRow | null): Promise<boolean> {
+  const { hasSegment, hasManifest } = await standingAt(archive, { log, number });
+  if (!hasSegment && !hasManifest) return hasElsewhere(archive, { log, number });
+  const known = open?.archived ?? null;
+  if (open === null || (hasManifest && known === null)) return true;
+  if (hasSegment && known === null && !(await isSegmentOf(archive, open))) return true;
+  if (!hasManifest || known === null) return hasEpoch(archive, { ...log, epoch: log.epoch + 1 });
+  const standing = await archive.get(manifestKey(log, number));
+  // Behind a manifest that stands there another segment may stand, of which this database knows nothing.
+  return standing.toString() !== known.manifest || isAhead(archive, { log, number: number + 1 }, null);
+}
+
+async function isSegmentOf(archive: Archive, { segmentKey: key, sha256 }: SegmentRow): Promise<boolean> {
+  const bytes = await unpackSegment(await archive.get(key)).catch(() => null);
+  return bytes !== null && hash('sha256', bytes, 'hex') === sha256;
 }
 
 /** Objects beside the segments and manifests of logs are none of theirs. */
 const OF_A_LOG = /^v1\/[^/]+\/[^/]+\/\d+\/(?:seg|man)\//;
 
-async function firstOf(archive: Archive, prefix: string): Promise<string | null> {
-  for await (const key of archive.list(prefix)) if (OF_A_LOG.test(key)) return key;
-  return null;
+async function hasObject(archive: Archive, prefix: string): Promise<boolean> {
+  for await (const key of archive.list(prefix)) if (OF_A_LOG.test(key)) return true;
+  return false;
 }

@@ -3,16 +3,18 @@ import { fail } from '#schema/errors.ts';
 import { Frontier } from '#schema/merkle.ts';
 import { noteVerifier } from '#schema/signed-note.ts';
 import type { LogName, Manifest } from '../manifest.ts';
-import { segmentKey } from '../manifest.ts';
+import { manifestKey, segmentKey } from '../manifest.ts';
 import { MAX_SEGMENT_BYTES, readSegment, segmentLines, unpackSegment, type Segment } from '../segment.ts';
 import { checkManifest } from '../verify/manifest-check.ts';
-import { keysOf } from './archived-keys.ts';
+import { standingAt } from './archived-keys.ts';
 import type { SealingOptions } from './options.ts';
 import { continuing, type Predecessor } from './predecessor.ts';
 
 /** A segment of the archive that was found to continue the log. */
 export interface ArchivedSegment {
   readonly key: string;
+  /** As it stands there. */
+  readonly packed: Buffer;
   readonly segment: Segment;
   /** Its entries' bytes. */
   readonly lines: readonly Buffer[];
@@ -29,7 +31,7 @@ const MAX_MANIFEST_BYTES = 64 * 1024;
 
 /**
  * Returns the next signed segment behind what is known, checked as an auditor checks it: signature by a key of ours,
- * chain, hashes, roots. Null where the archive holds none; CONFLICT where it holds one that is not in order, or two.
+ * chain, hashes, roots. Null where the archive holds none; CONFLICT where it holds one that is not in order.
  */
 export async function nextSigned(
   options: SealingOptions,
@@ -37,9 +39,8 @@ export async function nextSigned(
   before: Predecessor,
 ): Promise<ArchivedSegment | null> {
   const { archive } = options;
-  const [key, ...others] = await keysOf(archive, { log, kind: 'man', number: before.number });
-  if (key === undefined) return null;
-  if (others.length > 0) fail('CONFLICT', `the archive holds two manifests of number ${before.number}`);
+  const key = manifestKey(log, before.number);
+  if (!(await standingAt(archive, { log, number: before.number })).hasManifest) return null;
   const bytes = await getBounded(options, key, MAX_MANIFEST_BYTES);
   const { manifest } = continuing(() => readManifest(options, { log, key, bytes }));
   if (
@@ -50,8 +51,7 @@ export async function nextSigned(
     fail('CONFLICT', `manifest ${before.number} of the archive does not continue what the database knows as signed`);
   }
   const packed = await getBounded(options, manifest.segment.key, MAX_PACKED_BYTES);
-  const bytesOfSegment = await unpack(packed);
-  const found = readArchived({ key: manifest.segment.key, log, before }, bytesOfSegment);
+  const found = readArchived({ log, before, packed }, await unpack(packed));
   if (hash('sha256', packed, 'hex') !== manifest.segment.gz_sha256 || !isNamed(found, manifest)) {
     fail('CONFLICT', `segment ${before.number} of the archive is not the one that its manifest names`);
   }
@@ -59,36 +59,35 @@ export async function nextSigned(
 }
 
 /**
- * Returns the segments that stand in the archive behind what is known without a manifest: put by a worker that ended
- * before it signed. CONFLICT where one does not continue the log.
+ * Returns the segment that stands in the archive behind what is known without a manifest: put by a worker that has not
+ * signed it yet, or ended before. `end` where an empty one ends the epoch there, null where nothing stands there. CONFLICT
+ * where it does not continue the log.
  */
-export async function unsignedSegments(
+export async function unsignedNext(
   options: SealingOptions,
   log: LogName,
   before: Predecessor,
-): Promise<ArchivedSegment[]> {
-  const found: ArchivedSegment[] = [];
-  for (const key of await keysOf(options.archive, { log, kind: 'seg', number: before.number })) {
-    const bytes = await unpack(await getBounded(options, key, MAX_PACKED_BYTES));
-    found.push(readArchived({ key, log, before }, bytes));
-  }
-  return found;
+): Promise<ArchivedSegment | 'end' | null> {
+  if (!(await standingAt(options.archive, { log, number: before.number })).hasSegment) return null;
+  const packed = await getBounded(options, segmentKey(log, before.number), MAX_PACKED_BYTES);
+  const bytes = await unpack(packed);
+  return bytes.length === 0 ? 'end' : readArchived({ log, before, packed }, bytes);
 }
 
 function readArchived(
-  { key, log, before }: { key: string; log: LogName; before: Predecessor },
+  { log, before, packed }: { log: LogName; before: Predecessor; packed: Buffer },
   bytes: Buffer,
 ): ArchivedSegment {
   return continuing(() => {
+    const key = segmentKey(log, before.number);
     const frontier = Frontier.fromJSON({ size: before.size, nodes: before.frontier });
     const lines = segmentLines(bytes);
     const segment = readSegment(lines, { frontier, prev: before.lastLeaf });
-    if (key !== segmentKey(log, before.number, segment.sha256)) fail('CONFLICT', `${key} is named wrongly`);
     if (segment.entries.some(({ event }) => event.tenant_id !== log.tenant)) {
       fail('CONFLICT', `${key} holds an event of another tenant`);
     }
     const root = frontier.root().toString('hex');
-    return { key, segment, lines, frontier: frontier.toJSON().nodes, root, signed: null };
+    return { key, packed, segment, lines, frontier: frontier.toJSON().nodes, root, signed: null };
   });
 }
 

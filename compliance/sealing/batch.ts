@@ -14,8 +14,8 @@ import {
   type StoredEntries,
   type UnsealedLog,
 } from '../segment-store.ts';
-import { isAhead, keysOf } from './archived-keys.ts';
-import { confirm, putSegment } from './objects.ts';
+import { isAhead } from './archived-keys.ts';
+import { confirm, putFirst, putSegment } from './objects.ts';
 import { nameOf, type SealingOptions } from './options.ts';
 import { inParallel } from './parallel.ts';
 import { afterSegment, readPredecessor, type Predecessor, type Predecessors } from './predecessor.ts';
@@ -64,7 +64,7 @@ export async function sealBatch(scope: SealingScope, logs: readonly UnsealedLog[
   );
   const signed = await signNext(batch, logs, rows);
   const manifests = await keep(batch, [...signed, ...resumed.filter(({ state }) => state === 'segment_put')], (row) =>
-    putManifest(scope, row),
+    putManifest(batch, row),
   );
   const noted = await markManifestsPut(audit, manifests);
   const looked = await keep(batch, [...noted, ...resumed.filter(({ state }) => state === 'manifest_put')], (row) =>
@@ -135,8 +135,7 @@ async function start(
   const { scope } = batch;
   const own = scope.predecessors.of(log);
   if (own !== null && planned === null) return { log, planned, before: own };
-  const known = planned === null ? [] : [planned.segmentKey];
-  if (await isAhead(scope.archive, { log: nameOf(scope, log), number: log.nextSegment, known })) {
+  if (await isAhead(scope.archive, { log: nameOf(scope, log), number: log.nextSegment }, planned)) {
     batch.outcomes.set(log.tenantId, 'ahead');
     return null;
   }
@@ -182,46 +181,36 @@ function planOf(scope: SealingScope, log: UnsealedLog, segment: Sealable): Segme
     sizeBytes: segment.bytes.length,
     sha256: segment.sha256,
     frontier: segment.frontier,
-    segmentKey: segmentKey(nameOf(scope, log), log.nextSegment, segment.sha256),
+    segmentKey: segmentKey(nameOf(scope, log), log.nextSegment),
     plannedAt,
     retainUntil: new Date(plannedAt.getTime() + retentionMs),
   };
 }
 
 /**
- * Nothing is signed before the archive holds the segment and was asked, after that, whether it holds another one of this
- * number: of two workers over two databases that part ways, at least one sees the other's and signs nothing.
+ * Nothing is signed before the archive holds the segment under its number, where it takes no other: of workers over
+ * databases that part ways one alone signs what it has, and the others continue that.
  */
 async function putAndSign(batch: Batch, { row, segment }: Planned) {
-  const { archive } = batch.scope;
-  const log = nameOf(batch.scope, row);
-  const known = [row.segmentKey];
-  const isStanding = (await archive.head(row.segmentKey)) !== null;
-  if (isStanding && (await isAhead(archive, { log, number: row.number, known }))) {
-    batch.outcomes.set(row.tenantId, 'ahead');
-    return null;
-  }
-  const packed = await putSegment(archive, row, segment.bytes);
-  const keys = await keysOf(archive, { log, kind: 'seg', number: row.number });
-  if (keys.some((key) => key !== row.segmentKey)) {
-    batch.outcomes.set(row.tenantId, 'ahead');
-    return null;
-  }
-  return { row, signed: signSegment(batch.scope, { row, segment, packed }) };
+  const packed = await putSegment(batch.scope.archive, row, segment.bytes);
+  if (packed !== null) return { row, signed: signSegment(batch.scope, { row, segment, packed }) };
+  batch.outcomes.set(row.tenantId, 'ahead');
+  return null;
 }
 
 /** A segment that another process left behind may be one of a database that was set back since. */
 async function checkResumed(batch: Batch, row: SegmentRow): Promise<void> {
   const { archive } = batch.scope;
-  const known = [row.segmentKey, archivedOf(row).manifestKey];
-  if (await isAhead(archive, { log: nameOf(batch.scope, row), number: row.number, known })) {
+  if (await isAhead(archive, { log: nameOf(batch.scope, row), number: row.number }, row)) {
     batch.outcomes.set(row.tenantId, 'ahead');
   }
 }
 
-async function putManifest({ archive }: SealingScope, row: SegmentRow): Promise<void> {
-  const { manifestKey, manifest } = archivedOf(row);
-  await archive.put(manifestKey, Buffer.from(manifest), { retainUntil: row.retainUntil });
+/** A worker over another database may have signed the same segment with words of its own around it: then those hold. */
+async function putManifest({ scope, outcomes }: Batch, row: SegmentRow): Promise<void> {
+  const { manifestKey: key, manifest } = archivedOf(row);
+  const isFirst = await putFirst(scope.archive, { key, bytes: Buffer.from(manifest), retainUntil: row.retainUntil });
+  if (!isFirst) outcomes.set(row.tenantId, 'ahead');
 }
 
 async function confirmBoth({ archive }: SealingScope, row: SegmentRow): Promise<void> {

@@ -4,11 +4,13 @@ import { checkEvent, entryBytes, parseEntry, type AuditEvent } from '#schema/aud
 import { idOf, mintId } from '#schema/ids.ts';
 import { Frontier } from '#schema/merkle.ts';
 import { inTransaction, type OpenLog } from '../log-store.ts';
-import { logOrigin } from '../manifest.ts';
+import { logOrigin, segmentKey } from '../manifest.ts';
 import { recordPlatformEvent } from '../platform/event.ts';
 import type { PlatformEvent } from '#schema/platform-entry.ts';
 import { TOKEN_BLOCK_SIZE } from '../privacy/index-tokens.ts';
+import { knowObjects } from '../retention/object-store.ts';
 import { appendAll, displace, lockHead, openLog, type LogScope } from './log-import.ts';
+import { putSegment } from './objects.ts';
 import { nameOf, type SealingOptions } from './options.ts';
 import { beginning } from './predecessor.ts';
 import { forgetPlan, moveToEpoch, signedLast } from './recovery-store.ts';
@@ -24,31 +26,41 @@ export interface Moved {
 const BATCH = 2000;
 const OPENED = 'log.epoch_opened';
 
-/** A log that comes from another cell: it goes on in an epoch of its own, whatever stands in it. */
-export interface ArrivedLog {
-  /** Tells the platform log of the cell, once the epoch is there. */
-  readonly tell: (event: PlatformEvent) => Promise<void>;
+/** How the log has to go on. */
+export interface MoveOptions {
+  /** In an epoch of its own, whatever stands in it. */
+  readonly mustOpen: boolean;
+  /** Tells the platform log of another cell, to which the log goes, once the epoch is there. */
+  readonly tell?: (event: PlatformEvent) => Promise<void>;
 }
 
 /**
  * Gives every displaced event that the log does not hold a new place at its end. Where they left the epoch that is still
  * the newest, that one ends with what was signed of it, and the next begins with an event `log.epoch_opened` that names
- * its last checkpoint; so does that of a log that has arrived from elsewhere. Ended at any point, a repetition goes on.
+ * its last checkpoint; so does that of a log that has to go on in a new one. The archive is told first that the epoch
+ * ends, so that nobody signs more of it: null where it holds another segment there, which is to be brought back before.
+ * Ended at any point, a repetition goes on.
  */
-export async function moveDisplaced(options: SealingOptions, tenantId: string, arrived?: ArrivedLog): Promise<Moved> {
+export async function moveDisplaced(
+  options: SealingOptions,
+  tenantId: string,
+  { mustOpen: mustOpenOnce, tell: tellOther }: MoveOptions,
+): Promise<Moved | null> {
   let events = 0;
   let isOpened = false;
   for (;;) {
     const before = await signedLast(options, tenantId);
-    const mustOpen: boolean = arrived !== undefined && !isOpened;
+    const mustOpen: boolean = mustOpenOnce && !isOpened;
     const scope = { tenantId, before, now: options.clock() };
+    const isEnding: boolean = mustOpen || (await inTransaction(options.audit, (client) => isLeft(client, scope)));
+    if (isEnding && !(await endInArchive(options, scope))) return null;
     const told: PlatformEvent[] = [];
     const tell = async (client: pg.PoolClient, event: PlatformEvent) =>
-      arrived === undefined ? recordPlatformEvent(client, event) : void told.push(event);
+      tellOther === undefined ? recordPlatformEvent(client, event) : void told.push(event);
     const batch: Moved | 'overtaken' = await inTransaction(options.audit, (client) =>
-      moveBatch(client, { options, scope, mustOpen, tell }),
+      moveBatch(client, { options, scope, mustOpen, isEnding, tell }),
     );
-    for (const event of told) await arrived?.tell(event);
+    for (const event of told) await tellOther?.(event);
     if (batch === 'overtaken') continue;
     events += batch.events;
     isOpened ||= batch.isOpened;
@@ -56,20 +68,42 @@ export async function moveDisplaced(options: SealingOptions, tenantId: string, a
   }
 }
 
+/** Tells whether events that left this epoch need another one. */
+async function isLeft(client: pg.PoolClient, scope: LogScope): Promise<boolean> {
+  await settle(client, scope);
+  return hasWaiting(client, scope);
+}
+
+/**
+ * Puts an empty segment behind what was signed last, which takes the number from everybody else; false where another
+ * segment has it. An epoch of which this archive holds nothing needs no end.
+ */
+async function endInArchive(options: SealingOptions, { tenantId, before, now }: LogScope): Promise<boolean> {
+  if (before.number === 0) return true;
+  const key = segmentKey(nameOf(options, { tenantId, epoch: before.epoch }), before.number);
+  const retainUntil = new Date(now.getTime() + options.retentionMs);
+  if ((await putSegment(options.archive, { segmentKey: key, retainUntil }, Buffer.alloc(0))) === null) return false;
+  await knowObjects(options.audit, { tenantId, keys: [key], now });
+  return true;
+}
+
 interface MoveBatch {
   readonly options: SealingOptions;
   readonly scope: LogScope;
   readonly mustOpen: boolean;
+  /** The archive takes no more of the epoch. */
+  readonly isEnding: boolean;
   readonly tell: (client: pg.PoolClient, event: PlatformEvent) => Promise<void>;
 }
 
 async function moveBatch(
   client: pg.PoolClient,
-  { options, scope, mustOpen, tell }: MoveBatch,
+  { options, scope, mustOpen, isEnding, tell }: MoveBatch,
 ): Promise<Moved | 'overtaken'> {
   if (!(await lockHead(client, scope))) return 'overtaken';
   await settle(client, scope);
   const isOpened = mustOpen || (await hasWaiting(client, scope));
+  if (isOpened && !isEnding) return 'overtaken';
   if (isOpened) await tell(client, await openEpoch(client, options, scope));
   const log = await openLog(client, scope.tenantId);
   const waiting = await waitingEntries(client, scope.tenantId);
@@ -117,12 +151,18 @@ function* moved(log: OpenLog, entries: readonly WaitingEntry[]): Generator<Buffe
     yield entryBytes({ ...parseEntry(bytes), seq: log.frontier.size, prev: log.lastLeaf });
 }
 
-/** What was appended behind the last signature moves too: an epoch ends with what is signed of it. */
-async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: LogScope): Promise<PlatformEvent> {
-  const { tenantId, before, now } = scope;
+/** Takes out of the log what was appended behind the last signature. */
+export async function displaceUnsigned(client: pg.PoolClient, scope: LogScope): Promise<void> {
+  const { tenantId, before } = scope;
   const frontier = Frontier.fromJSON({ size: before.size, nodes: before.frontier });
   await displace(client, scope, { from: before.size, frontier, lastLeaf: before.lastLeaf });
   await forgetPlan(client, { tenantId, epoch: before.epoch, number: before.number });
+}
+
+/** What was appended behind the last signature moves too: an epoch ends with what is signed of it. */
+async function openEpoch(client: pg.PoolClient, options: SealingOptions, scope: LogScope): Promise<PlatformEvent> {
+  const { tenantId, before, now } = scope;
+  await displaceUnsigned(client, scope);
   const epoch = before.epoch + 1;
   await moveToEpoch(client, { tenantId, epoch, now });
   const log = await openLog(client, tenantId);
@@ -161,17 +201,19 @@ function openedEvent(options: SealingOptions, { tenantId, before, now }: LogScop
   } satisfies AuditEvent);
 }
 
-/** Notes the displaced events that the log holds. */
+/** Notes the displaced events that need no new place: the log holds them, or they opened an epoch that another one opens. */
 async function settle(client: pg.PoolClient, { tenantId, now }: LogScope): Promise<void> {
   await client.query(
     `update log_displaced d set settled_at = $2 where d.tenant_id = $1 and d.settled_at is null
-       and exists (select from log_entries e where e.tenant_id = d.tenant_id and e.event_id = d.event_id)`,
-    [tenantId, now],
+       and (exists (select from log_entries e where e.tenant_id = d.tenant_id and e.event_id = d.event_id)
+         or d.seq = 0 and d.entry::jsonb #>> '{event,action}' = $3
+           and exists (select from log_entries e where e.tenant_id = d.tenant_id and e.epoch = d.epoch and e.seq = 0))`,
+    [tenantId, now, OPENED],
   );
 }
 
 /** Tells whether an event that left this epoch still waits for its new place. */
-export async function hasWaiting(client: pg.PoolClient, { tenantId, before }: LogScope): Promise<boolean> {
+async function hasWaiting(client: pg.PoolClient, { tenantId, before }: LogScope): Promise<boolean> {
   const { rowCount } = await client.query(
     'select from log_displaced where tenant_id = $1 and epoch = $2 and settled_at is null limit 1',
     [tenantId, before.epoch],

@@ -89,29 +89,6 @@ export async function displace(
   );
 }
 
-/** Keeps entries of an archived segment that nobody signed for their events to move on. */
-export async function displaceArchived(
-  client: pg.PoolClient,
-  { tenantId, before, now }: LogScope,
-  { segment, lines }: ArchivedSegment,
-): Promise<void> {
-  await client.query(
-    `insert into log_displaced (tenant_id, epoch, seq, event_id, leaf, entry, displaced_at)
-     select $1, $2, seq, event_id, decode(leaf, 'hex'), entry, $7
-     from unnest($3::bigint[], $4::uuid[], $5::text[], string_to_array($6, E'\\n')) as e (seq, event_id, leaf, entry)
-     on conflict (tenant_id, epoch, seq, leaf) do nothing`,
-    [
-      tenantId,
-      before.epoch,
-      segment.entries.map(({ seq }) => seq),
-      segment.entries.map(({ event }) => uuidOf('aud', event.id)),
-      segment.leaves.map((leaf) => leaf.toString('hex')),
-      lines.map((line) => line.toString('utf8')).join('\n'),
-      now,
-    ],
-  );
-}
-
 /** Appends to the log what an archived segment holds and the log does not yet; returns how many entries. */
 export async function extend(client: pg.PoolClient, scope: LogScope, { lines }: ArchivedSegment): Promise<number> {
   const log = await openLog(client, scope.tenantId);

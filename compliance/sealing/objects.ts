@@ -3,24 +3,36 @@ import type { Archive } from '../archive/archive.ts';
 import { packSegment, unpackSegment } from '../segment.ts';
 import type { SegmentRow } from '../segment-store.ts';
 
-/** Puts a segment and returns the compressed bytes that stand in the archive. */
+/**
+ * Puts a segment under its number and returns the compressed bytes that stand in the archive; null where something else
+ * stands there, put by whoever was first. What has been returned once is what everybody finds there from then on.
+ */
 export async function putSegment(
   archive: Archive,
-  { segmentKey: key, retainUntil }: SegmentRow,
+  { segmentKey: key, retainUntil }: Pick<SegmentRow, 'segmentKey' | 'retainUntil'>,
   bytes: Buffer,
-): Promise<Buffer> {
+): Promise<Buffer | null> {
   const packed = await packSegment(bytes);
+  if (await putFirst(archive, { key, bytes: packed, retainUntil })) return packed;
+  // A worker with another zlib may have put the same segment in other bytes before it was ended.
+  const standing = await archive.get(key);
+  const unpacked = await unpackSegment(standing).catch(() => null);
+  if (unpacked === null || !unpacked.equals(bytes)) return null;
+  await archive.put(key, standing, { retainUntil });
+  return standing;
+}
+
+/** Puts an object; false where another one stands under its name. */
+export async function putFirst(
+  archive: Archive,
+  { key, bytes, retainUntil }: { key: string; bytes: Buffer; retainUntil: Date },
+): Promise<boolean> {
   try {
-    await archive.put(key, packed, { retainUntil });
-    return packed;
+    await archive.put(key, bytes, { retainUntil });
+    return true;
   } catch (error) {
-    if (!(error instanceof TenonError) || error.code !== 'RETENTION_LOCKED') throw error;
-    // A worker with another zlib may have put the same segment in other bytes before it was ended.
-    const standing = await archive.get(key);
-    const unpacked = await unpackSegment(standing).catch(() => null);
-    if (unpacked === null || !unpacked.equals(bytes)) throw error;
-    await archive.put(key, standing, { retainUntil });
-    return standing;
+    if (error instanceof TenonError && error.code === 'RETENTION_LOCKED') return false;
+    throw error;
   }
 }
 

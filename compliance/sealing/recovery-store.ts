@@ -1,6 +1,6 @@
 import type pg from 'pg';
 import { fail } from '#schema/errors.ts';
-import { findSegments, insertPlans, type SegmentPlan } from '../segment-store.ts';
+import { findSegments, type SegmentName } from '../segment-store.ts';
 import type { ArchivedSegment } from './archived-segments.ts';
 import type { LogScope } from './log-import.ts';
 import { readPredecessor, type LogPosition, type Predecessor } from './predecessor.ts';
@@ -54,8 +54,8 @@ export async function signedLast(options: SealingOptions, tenantId: string): Pro
 }
 
 /**
- * Stores an archived segment as sealed and moves the head behind it. CONFLICT where the database holds another signed
- * manifest of that number.
+ * Stores an archived segment as sealed and moves the head behind it. CONFLICT where the database has sealed another one
+ * under that number, or signed other entries.
  */
 export async function storeSealed(
   client: pg.PoolClient,
@@ -73,7 +73,8 @@ export async function storeSealed(
        segment_key = excluded.segment_key, manifest_key = excluded.manifest_key, manifest = excluded.manifest,
        checkpoint = excluded.checkpoint, planned_at = excluded.planned_at, retain_until = excluded.retain_until,
        sealed_at = excluded.sealed_at
-     where s.manifest is null or s.manifest = excluded.manifest`,
+     where s.manifest is null or s.manifest = excluded.manifest
+       or (s.state <> 'sealed' and s.sha256 = excluded.sha256)`,
     [
       tenantId,
       before.epoch,
@@ -96,18 +97,8 @@ export async function storeSealed(
   await moveSealed(client, { tenantId, size: manifest.size_after, nextSegment: before.number + 1, now });
 }
 
-/** Plans an archived segment that nobody signed, in the place of what else was planned under its number. */
-export async function storePlanned(client: pg.PoolClient, plan: SegmentPlan): Promise<void> {
-  await forgetPlan(client, plan);
-  const rows = await insertPlans(client, [plan]);
-  if (rows.length !== 1) fail('CONFLICT', `segment ${plan.number} was signed by another worker`);
-}
-
 /** Removes a segment of that number which was planned and never signed. */
-export async function forgetPlan(
-  client: pg.PoolClient,
-  { tenantId, epoch, number }: Pick<SegmentPlan, 'tenantId' | 'epoch' | 'number'>,
-): Promise<void> {
+export async function forgetPlan(client: pg.PoolClient, { tenantId, epoch, number }: SegmentName): Promise<void> {
   await client.query(`delete from segments where tenant_id = $1 and epoch = $2 and number = $3 and state = 'planned'`, [
     tenantId,
     epoch,

@@ -1,28 +1,21 @@
 import type pg from 'pg';
 import { fail } from '#schema/errors.ts';
 import { idOf } from '#schema/ids.ts';
-import { Frontier } from '#schema/merkle.ts';
 import { log as logLine } from '#kit/log.ts';
 import { REFUSAL_ALARM } from '../alarm.ts';
 import { inTransaction } from '../log-store.ts';
-import { logOrigin, type LogName } from '../manifest.ts';
+import { logOrigin } from '../manifest.ts';
 import { recordPlatformEvent } from '../platform/event.ts';
 import { findSegments } from '../segment-store.ts';
-import { hasEpoch, standingFrom } from './archived-keys.ts';
-import { nextSigned, unsignedSegments, type ArchivedSegment } from './archived-segments.ts';
-import { hasWaiting, moveDisplaced } from './epoch.ts';
-import { contradiction, displace, displaceArchived, extend, lockHead, type LogScope } from './log-import.ts';
+import { hasElsewhere, hasEpoch, isAhead, standingAt, type Place } from './archived-keys.ts';
+import { nextSigned, unsignedNext, type ArchivedSegment } from './archived-segments.ts';
+import { displaceUnsigned, moveDisplaced } from './epoch.ts';
+import { contradiction, displace, extend, lockHead, type LogScope } from './log-import.ts';
+import { confirm, putFirst } from './objects.ts';
 import { nameOf, type SealingOptions } from './options.ts';
 import { afterSegment, type Predecessor } from './predecessor.ts';
-import {
-  beginRecovery,
-  endRecovery,
-  forgetPlan,
-  moveToEpoch,
-  signedLast,
-  storePlanned,
-  storeSealed,
-} from './recovery-store.ts';
+import { beginRecovery, endRecovery, moveToEpoch, signedLast, storeSealed } from './recovery-store.ts';
+import { sealable, signSegment } from './sealable.ts';
 
 /** What bringing a log back from the archive did. */
 export interface Recovered {
@@ -49,31 +42,28 @@ interface Done {
 export async function isBehind(options: SealingOptions, tenantId: string): Promise<boolean> {
   const head = await readHead(options, tenantId);
   if (head.isRecovering) return true;
-  if (!(await hasStrange(options, head))) return false;
+  const [open] = await findSegments(options.audit, [head]);
+  if (!(await isAhead(options.archive, placeOf(options, head), open ?? null))) return false;
   const again = await readHead(options, tenantId);
   return again.epoch === head.epoch && again.number === head.number;
 }
 
 /**
  * Brings back into the database what the archive holds of a tenant's log beyond it: entries, tiles, segments and head,
- * each proved as an auditor proves it. Where the database wrote other entries under numbers that were signed, those
- * leave their place and their events move behind what was signed, into a new epoch unless the archive has begun one
- * already. No event is lost or doubled, nothing is signed. Ended at any point, a repetition goes on; sequencers and other
- * workers may run meanwhile. CONFLICT where the archive itself is not in order, or not that of this log.
+ * each proved as an auditor proves it; a segment that was put and not signed is signed, since nothing else can stand
+ * under its number. Where the database wrote other entries under numbers that are taken, those leave their place and
+ * their events move behind what was signed, into a new epoch unless the archive has begun one already. No event is lost
+ * or doubled. Ended at any point, a repetition goes on; sequencers and other workers may run meanwhile, over other
+ * databases too. CONFLICT where the archive itself is not in order, or not that of this log.
  */
 export async function recoverLog(options: SealingOptions, tenantId: string): Promise<Recovered> {
   const { audit, clock, log = logLine } = options;
   await beginRecovery(audit, { tenantId, sentence: RECOVERY_ALARM, now: clock() });
   const done: Done = { segments: 0, entries: 0 };
   const start = await signedLast(options, tenantId);
-  await bringBack(options, { tenantId, start, done });
-  const { events: moved, isOpened: isEpochOpened } = await moveDisplaced(options, tenantId);
+  const { moved, isEpochOpened } = await joinArchive(options, { tenantId, start, done });
   const end = await signedLast(options, tenantId);
   const recovered = { ...done, moved, isEpochOpened };
-  // An archive whose older segments are gone cannot be joined to a database that never knew them.
-  if (await hasStrange(options, { tenantId, epoch: end.epoch, number: end.number })) {
-    fail('CONFLICT', 'the archive holds more of the log than the database, but not what comes next');
-  }
   await inTransaction(audit, async (client) => {
     if (!(await endRecovery(client, { tenantId, sentence: RECOVERY_ALARM, refusalAlarm: REFUSAL_ALARM }))) return;
     const detail = {
@@ -91,12 +81,37 @@ export async function recoverLog(options: SealingOptions, tenantId: string): Pro
   return recovered;
 }
 
-async function bringBack(
+interface Joining {
+  readonly tenantId: string;
+  readonly start: Predecessor;
+  readonly done: Done;
+}
+
+/** Until nothing strange stands behind the end: a worker over another database may add to the log meanwhile. */
+async function joinArchive(
   options: SealingOptions,
-  { tenantId, start, done }: { tenantId: string; start: Predecessor; done: Done },
-): Promise<void> {
-  let before = start;
-  for (;;) {
+  { tenantId, start, done }: Joining,
+): Promise<Pick<Recovered, 'moved' | 'isEpochOpened'>> {
+  const sum = { moved: 0, isEpochOpened: false };
+  for (let before = start; ; before = await signedLast(options, tenantId)) {
+    const isEnded = await bringBack(options, { tenantId, start: before, done });
+    const moved = await moveDisplaced(options, tenantId, { mustOpen: isEnded });
+    sum.moved += moved?.events ?? 0;
+    sum.isEpochOpened ||= moved?.isOpened ?? false;
+    const place = placeOf(options, { tenantId, ...(await signedLast(options, tenantId)) });
+    const { hasSegment, hasManifest } = await standingAt(options.archive, place);
+    if (moved === null || hasSegment || hasManifest) continue;
+    // An archive whose older segments are gone cannot be joined to a database that never knew them.
+    if (await hasElsewhere(options.archive, place)) {
+      fail('CONFLICT', 'the archive holds more of the log than the database, but not what comes next');
+    }
+    return sum;
+  }
+}
+
+/** Returns whether the epoch has ended in the archive, and no next one begun. */
+async function bringBack(options: SealingOptions, { tenantId, start, done }: Joining): Promise<boolean> {
+  for (let before = start; ;) {
     const scope = { tenantId, before, now: options.clock() };
     const log = nameOf(options, { tenantId, epoch: before.epoch });
     const found = await nextSigned(options, log, before);
@@ -107,14 +122,13 @@ async function bringBack(
       done.entries += entries ?? 0;
       continue;
     }
-    const loose = await unsignedSegments(options, log, before);
-    if (await hasEpoch(options.archive, { ...log, epoch: before.epoch + 1 })) {
-      await inTransaction(options.audit, (client) => endEpoch(client, scope, loose));
+    const next = await unsignedNext(options, log, before);
+    if (next !== null && next !== 'end') {
+      await signFound(options, scope, next);
+    } else if (await hasEpoch(options.archive, { ...log, epoch: before.epoch + 1 })) {
+      await inTransaction(options.audit, (client) => leaveEpoch(client, scope));
       before = await signedLast(options, tenantId);
-      continue;
-    }
-    done.entries += await inTransaction(options.audit, (client) => takeLoose(client, options, { scope, log, loose }));
-    return;
+    } else return next === 'end';
   }
 }
 
@@ -133,68 +147,42 @@ function behind({ epoch, number }: Predecessor, { frontier, signed }: ArchivedSe
   return afterSegment({ epoch, number, frontier, text: signed.text });
 }
 
-/** The archive has the next epoch already: what stands behind the last signature of this one has no place here. */
-async function endEpoch(client: pg.PoolClient, scope: LogScope, loose: readonly ArchivedSegment[]): Promise<void> {
-  if (!(await lockHead(client, scope))) return;
-  await displaceUnsigned(client, scope, loose);
-  await moveToEpoch(client, { tenantId: scope.tenantId, epoch: scope.before.epoch + 1, now: scope.now });
-}
-
 /**
- * A segment that was put and never signed by a worker of the future that was lost: where it continues what the database
- * holds it becomes the plan of the next segment, so that its name in the archive gets its manifest; else its events move.
+ * Puts the manifest of a segment that has its number for good. Whoever else does so signs the same tree; where the words
+ * around the signature are others, the first manifest holds.
  */
-async function takeLoose(
-  client: pg.PoolClient,
+async function signFound(
   options: SealingOptions,
-  { scope, log, loose }: { scope: LogScope; log: LogName; loose: readonly ArchivedSegment[] },
-): Promise<number> {
-  const { tenantId, before, now } = scope;
-  if (!(await lockHead(client, scope))) return 0;
-  const [open] = await findSegments(client, [{ tenantId, epoch: log.epoch, number: before.number }]);
-  if (loose.every(({ key }) => key === open?.segmentKey)) return 0;
-  if (open !== undefined && open.state !== 'planned') {
-    fail('CONFLICT', `the archive holds another segment ${before.number} than the one that was signed`);
-  }
-  const [only, ...others] = loose;
-  const isFree = others.length === 0 && !(await hasWaiting(client, scope));
-  if (only === undefined || !isFree || (await contradiction(client, scope, only)) !== null) {
-    await displaceUnsigned(client, scope, loose);
-    return 0;
-  }
-  const entries = await extend(client, scope, only);
-  await storePlanned(client, {
-    tenantId,
-    epoch: log.epoch,
-    number: before.number,
-    firstSeq: before.size,
-    count: only.segment.entries.length,
-    sizeBytes: only.segment.bytes.length,
-    sha256: only.segment.sha256,
-    frontier: only.frontier,
-    segmentKey: only.key,
-    plannedAt: now,
-    retainUntil: new Date(now.getTime() + options.retentionMs),
-  });
-  return entries;
+  { tenantId, before, now }: LogScope,
+  found: ArchivedSegment,
+): Promise<void> {
+  const { archive, retentionMs } = options;
+  const { key, packed, segment } = found;
+  const retainUntil = new Date(now.getTime() + retentionMs);
+  await confirm(archive, { key, sizeBytes: packed.length, retainUntil });
+  const { epoch, number, size: firstSeq } = before;
+  const row = { tenantId, epoch, number, firstSeq, count: segment.entries.length, segmentKey: key, plannedAt: now };
+  const stored = { bytes: segment.bytes, leaves: Buffer.concat(segment.leaves) };
+  const signed = signSegment(options, { row: { ...row, retainUntil }, segment: sealable(before, stored), packed });
+  await putFirst(archive, { key: signed.key, bytes: Buffer.from(signed.text), retainUntil });
 }
 
-async function displaceUnsigned(
-  client: pg.PoolClient,
-  scope: LogScope,
-  loose: readonly ArchivedSegment[],
-): Promise<void> {
-  const { tenantId, before } = scope;
-  const frontier = Frontier.fromJSON({ size: before.size, nodes: before.frontier });
-  for (const segment of loose) await displaceArchived(client, scope, segment);
-  await displace(client, scope, { from: before.size, frontier, lastLeaf: before.lastLeaf });
-  await forgetPlan(client, { tenantId, epoch: before.epoch, number: before.number });
+/** The archive has the next epoch already: what stands behind the last signature of this one has no place here. */
+async function leaveEpoch(client: pg.PoolClient, scope: LogScope): Promise<void> {
+  if (!(await lockHead(client, scope))) return;
+  const { tenantId, before, now } = scope;
+  await displaceUnsigned(client, scope);
+  await moveToEpoch(client, { tenantId, epoch: before.epoch + 1, now });
 }
 
 interface HeadPlace {
   readonly tenantId: string;
   readonly epoch: number;
   readonly number: number;
+}
+
+function placeOf(options: SealingOptions, { number, ...log }: HeadPlace): Place {
+  return { log: nameOf(options, log), number };
 }
 
 async function readHead({ audit }: SealingOptions, tenantId: string): Promise<HeadPlace & { isRecovering: boolean }> {
@@ -207,15 +195,3 @@ async function readHead({ audit }: SealingOptions, tenantId: string): Promise<He
 }
 
 const NO_HEAD = { epoch: 1, next_segment: 0, is_recovering: false };
-
-/** Tells whether the archive holds anything from a segment on that is not in the row of that segment. */
-async function hasStrange(options: SealingOptions, place: HeadPlace): Promise<boolean> {
-  const { keys, hasLater } = await standingFrom(options.archive, { log: nameOf(options, place), number: place.number });
-  if (hasLater) return true;
-  if (keys.length === 0) return false;
-  const [open] = await findSegments(options.audit, [place]);
-  const manifestKey = open?.archived?.manifestKey;
-  if (keys.some((key) => key !== open?.segmentKey && key !== manifestKey)) return true;
-  // Behind a manifest that stands there another segment may stand, of which this database knows nothing.
-  return keys.some((key) => key === manifestKey) && hasStrange(options, { ...place, number: place.number + 1 });
-}

@@ -3,7 +3,7 @@ import { fail } from '#schema/errors.ts';
 import { Frontier } from '#schema/merkle.ts';
 import { signManifest, type SignedManifest } from '../manifest.ts';
 import { readSegment, segmentLines } from '../segment.ts';
-import type { SegmentRow, StoredEntries } from '../segment-store.ts';
+import type { SegmentName, SegmentRow, StoredEntries } from '../segment-store.ts';
 import { nameOf, type SealingOptions } from './options.ts';
 import { continuing, type Predecessor } from './predecessor.ts';
 
@@ -52,10 +52,13 @@ export function sealable(before: Predecessor, stored: StoredEntries): Sealable {
   });
 }
 
-/** Signs the checkpoint behind a planned segment that stands in the archive as `packed`. */
+/** What of a segment's row its manifest says. */
+type SignedRow = SegmentName & Pick<SegmentRow, 'firstSeq' | 'count' | 'segmentKey' | 'plannedAt' | 'retainUntil'>;
+
+/** Signs the checkpoint behind a segment that stands in the archive as `packed`, under its number. */
 export function signSegment(
   options: SealingOptions,
-  { row, segment, packed }: { row: SegmentRow; segment: Sealable; packed: Buffer },
+  { row, segment, packed }: { row: SignedRow; segment: Sealable; packed: Buffer },
 ): SignedManifest {
   const { before } = segment;
   return signManifest(

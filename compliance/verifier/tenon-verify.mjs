@@ -111,8 +111,8 @@ function verifyLog(found, log, { keys, heads, start }) {
   const walk = { ...log, keys, own, at, unread, isPart: !!start, tree, number: 0, prev: ZERO, sha: null, opened: [] };
   attempt(found, at, () => {
     for (const path of log.paths.filter((each) => each.includes('/man/'))) readManifest(walk, path);
-    // A segment stands there before its manifest does, and a worker that came too late may leave one.
-    for (const file of unread) must(/\/seg\/\d{9}-\w{16}\.jsonl\.gz$/.test(file), 'it is no file of a log', { file });
+    // A segment stands there before its manifest does, and an empty one ends an epoch.
+    for (const file of unread) must(/\/seg\/\d{9}\.jsonl\.gz$/.test(file), 'it is no file of a log', { file });
     if (unread.size > 0) found.assumptions.push(`no manifest names ${[...unread].join()}: not read`);
     // What may be missing behind the last manifest only heads can tell that were kept elsewhere.
     const newest = own.reduce((most, { size }) => Math.max(most, size), -1);
@@ -138,10 +138,9 @@ function readManifest(walk, path) {
   // What stands before a part is proved by the signed root behind it; only the links to it are taken from the manifest.
   if (walk.isPart) Object.assign(walk, { number: made.number, sha: made.prev_manifest_sha256, prev: made.first_prev });
   const [sha, size] = [sha256(bytes), tree.size];
-  const given = Number(/\/(\d{9})-[0-9a-f]{16}\.json$/.exec(path)?.[1]);
+  const given = Number(/\/(\d{9})\.json$/.exec(path)?.[1]);
   must(!(given > walk.number), `number ${walk.number} is missing before it`, MISSING);
-  must(!(given < walk.number), 'the log forks: there are two of one number');
-  must(path === nameOf(walk, 'man', sha), 'its name is not its own');
+  must(path === nameOf(walk, 'man'), 'its name is not its own');
   const before = {
     number: walk.number,
     prev_manifest_sha256: walk.sha,
@@ -155,8 +154,8 @@ function readManifest(walk, path) {
   Object.assign(walk, { isPart: false, number: walk.number + 1, sha, origin });
   at.seq = tree.size;
 }
-const nameOf = ({ folder, number }, kind, sum) =>
-  `${folder}/${kind}/${`${number}`.padStart(9, '0')}-${sum.slice(0, 16)}.json${kind === 'seg' ? 'l.gz' : ''}`;
+const nameOf = ({ folder, number }, kind) =>
+  `${folder}/${kind}/${`${number}`.padStart(9, '0')}.json${kind === 'seg' ? 'l.gz' : ''}`;
 /** §5.1 Appends the entries of a segment; returns what its manifest has to say of it. */
 function readSegment(walk, { segment, size_after: end, last_leaf: last }) {
   const { root, tree, at, unread } = walk;
@@ -165,7 +164,7 @@ function readSegment(walk, { segment, size_after: end, last_leaf: last }) {
   const packed = walk.read(at.file, MAX_SEGMENT + MAX_SMALL);
   const bytes = gunzipSync(packed, { maxOutputLength: MAX_SEGMENT });
   const sum = sha256(bytes);
-  const key = nameOf(walk, 'seg', sum).slice(root.length);
+  const key = nameOf(walk, 'seg').slice(root.length);
   const facts = { key, gz_sha256: sha256(packed), gz_size_bytes: packed.length, sha256: sum, size_bytes: bytes.length };
   const times = readLines(walk, bytes, last);
   must(tree.size === end, 'it holds another number of entries', { seq: Math.min(tree.size, end) });

@@ -12,16 +12,16 @@ export interface LogPlace {
 
 /** The files of a log, by the number in their names. */
 export interface LogFiles {
-  readonly manifests: ReadonlyMap<number, readonly string[]>;
-  readonly segments: ReadonlyMap<number, readonly string[]>;
+  readonly manifests: ReadonlyMap<number, string>;
+  readonly segments: ReadonlyMap<number, string>;
   /** Files that have no name of the format. */
   readonly strangers: readonly string[];
 }
 
 const REGION = /^[a-z0-9.-]{1,100}$/;
 const EPOCH = /^(?:0|[1-9][0-9]{0,8})$/;
-const MANIFEST = /^man\/([0-9]{9})-[0-9a-f]{16}\.json$/;
-const SEGMENT = /^seg\/([0-9]{9})-[0-9a-f]{16}\.jsonl\.gz$/;
+const MANIFEST = /^man\/([0-9]{9})\.json$/;
+const SEGMENT = /^seg\/([0-9]{9})\.jsonl\.gz$/;
 /** `archive/<cell>/v1`: how deep the folder of a whole platform has its archives. */
 const MAX_DEPTH = 3;
 
@@ -80,8 +80,8 @@ export function folderOf({ root, region, tenant, epoch }: LogPlace): string {
 /** Returns the files of a log. */
 export async function listLog(source: FileSource, log: LogPlace): Promise<LogFiles> {
   const files = {
-    manifests: new Map<number, string[]>(),
-    segments: new Map<number, string[]>(),
+    manifests: new Map<number, string>(),
+    segments: new Map<number, string>(),
     strangers: [] as string[],
   };
   const folder = folderOf(log);
@@ -89,8 +89,8 @@ export async function listLog(source: FileSource, log: LogPlace): Promise<LogFil
     const name = path.slice(folder.length + 1);
     const manifest = MANIFEST.exec(name)?.[1];
     const segment = SEGMENT.exec(name)?.[1];
-    if (manifest !== undefined) add(files.manifests, Number(manifest), path);
-    else if (segment !== undefined) add(files.segments, Number(segment), path);
+    if (manifest !== undefined) files.manifests.set(Number(manifest), path);
+    else if (segment !== undefined) files.segments.set(Number(segment), path);
     else files.strangers.push(path);
   }
   return files;
@@ -104,10 +104,4 @@ async function findRoots(source: FileSource, folder: string, depth: number): Pro
   const roots: string[] = [];
   for (const name of names) roots.push(...(await findRoots(source, prefix + name, depth - 1)));
   return roots;
-}
-
-function add(files: Map<number, string[]>, number: number, path: string): void {
-  const known = files.get(number);
-  if (known === undefined) files.set(number, [path]);
-  else known.push(path);
 }

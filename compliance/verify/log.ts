@@ -130,7 +130,7 @@ function noManifest({ findings, question }: Walk): void {
 }
 
 async function visit(walk: Walk, number: number, previous: number | null): Promise<void> {
-  const path = walk.files.manifests.get(number)?.[0] ?? '';
+  const path = walk.files.manifests.get(number) ?? '';
   const expected = previous === null ? (walk.question.start === undefined ? 0 : number) : previous + 1;
   if (number > expected) {
     walk.findings.judge('completeness', 'fail', {
@@ -140,7 +140,7 @@ async function visit(walk: Walk, number: number, previous: number | null): Promi
     });
     lose(walk, `manifest ${expected} is missing, so what follows cannot be joined to it`);
   }
-  const checked = await readManifest(walk, number);
+  const checked = await readManifest(walk, path);
   if (checked === null) {
     lose(walk, 'the manifest is broken');
     walk.size = null;
@@ -175,23 +175,11 @@ function startLate(walk: Walk, { manifest }: CheckedManifest): void {
   });
 }
 
-async function readManifest(walk: Walk, number: number): Promise<CheckedManifest | null> {
-  const paths = walk.files.manifests.get(number) ?? [];
-  const good: { path: string; checked: CheckedManifest }[] = [];
-  for (const path of paths) {
-    const checked = await tryManifest(walk, path);
-    if (typeof checked !== 'string') good.push({ path, checked });
-    else walk.findings.judge('integrity', 'fail', { file: path, seq: walk.size, sentence: `manifest: ${checked}` });
-  }
-  const [first, second] = good;
-  if (first !== undefined && second !== undefined) {
-    walk.findings.judge('integrity', 'fail', {
-      file: second.path,
-      seq: walk.size,
-      sentence: `the log forks: ${first.path} was signed under the same number`,
-    });
-  }
-  return first?.checked ?? null;
+async function readManifest(walk: Walk, path: string): Promise<CheckedManifest | null> {
+  const checked = await tryManifest(walk, path);
+  if (typeof checked !== 'string') return checked;
+  walk.findings.judge('integrity', 'fail', { file: path, seq: walk.size, sentence: `manifest: ${checked}` });
+  return null;
 }
 
 async function tryManifest({ question }: Walk, path: string): Promise<CheckedManifest | string> {
@@ -206,12 +194,7 @@ async function tryManifest({ question }: Walk, path: string): Promise<CheckedMan
 async function visitSegment(walk: Walk, { manifest }: CheckedManifest): Promise<void> {
   const { question, findings } = walk;
   const path = question.log.root + manifest.segment.key;
-  const given = walk.files.segments.get(manifest.number) ?? [];
-  // A worker that came too late may leave one; what no manifest names is no part of the log.
-  for (const other of given.filter((name) => name !== path)) {
-    findings.assume(`no manifest names ${other}; it was not looked at`);
-  }
-  if (!given.includes(path)) {
+  if (walk.files.segments.get(manifest.number) !== path) {
     const place = { file: path, seq: manifest.first_seq };
     findings.judge('completeness', 'fail', {
       ...place,
@@ -262,13 +245,12 @@ function epochBefore(segment: SegmentLines): EpochEnd | null {
 
 const EPOCH_OPENED = 'log.epoch_opened';
 
-/** A segment that is put before its manifest is put stands alone for a moment, and may do so beside a late worker's. */
+/** A segment stands alone before its manifest is put, and so does the empty one that ends an epoch. */
 function judgeUnnamedSegments({ files, findings }: Walk, numbers: readonly number[]): void {
   const last = numbers.at(-1) ?? -1;
-  for (const [number, paths] of files.segments) {
+  for (const [number, file] of files.segments) {
     if (files.manifests.has(number)) continue;
-    const [file = ''] = paths;
-    if (number === last + 1) findings.assume(`${paths.join(' and ')} has no manifest yet; it was not looked at`);
+    if (number === last + 1) findings.assume(`no manifest names ${file}; it was not looked at`);
     else findings.judge('completeness', 'fail', { file, sentence: 'the manifest of this segment is missing' });
   }
 }
@@ -292,7 +274,7 @@ function answerOf(walk: Walk): LogAnswer {
           },
         }
       : completeness,
-    files: [...files.manifests.values(), ...files.segments.values()].flat().length + files.strangers.length,
+    files: files.manifests.size + files.segments.size + files.strangers.length,
     segments: walk.segments,
     entries: walk.entries,
     assumptions: findings.assumptions,

@@ -2,7 +2,7 @@ import { parseCheckpoint } from '#schema/checkpoint.ts';
 import { EMPTY_ROOT } from '#schema/merkle.ts';
 import { ZERO_PREV } from '#schema/audit-event.ts';
 import { verifyNote, type NoteVerifier } from '#schema/signed-note.ts';
-import { keyPrefix, logOrigin, manifestSha256, parseManifest, segmentKey, type Manifest } from '../manifest.ts';
+import { logOrigin, manifestKey, manifestSha256, parseManifest, segmentKey, type Manifest } from '../manifest.ts';
 import type { LogPlace } from './log-files.ts';
 
 /** A manifest whose own words and signature are in order, with the hash that its successor names. */
@@ -30,9 +30,8 @@ export function checkManifest(
     return 'its checkpoint was signed for another log or size';
   if (Buffer.from(checkpoint.root).toString('hex') !== manifest.root_after)
     return 'its checkpoint was signed over another root';
-  if (at.name !== `${at.log.root}${keyPrefix(log, 'man', number)}${sha256.slice(0, 16)}.json`)
-    return 'its name is not that of its content';
-  if (manifest.segment.key !== segmentKey(log, number, manifest.segment.sha256)) return 'it names its segment wrongly';
+  if (at.name !== `${at.log.root}${manifestKey(log, number)}`) return 'its name is not that of its number';
+  if (manifest.segment.key !== segmentKey(log, number)) return 'it names its segment wrongly';
   if (count === 0 || firstSeq !== before || before + count !== after) return 'its sizes contradict each other';
   return { manifest, sha256 };
 }

@@ -64,7 +64,7 @@ async function writeArchive(folder: string, { entries, perSegment }: BenchPlan):
     const bytes = Buffer.concat(lines);
     const packed = await packSegment(bytes);
     const sha256 = hash('sha256', bytes, 'hex');
-    const key = segmentKey(name, sum.segments, sha256);
+    const key = segmentKey(name, sum.segments);
     const {
       text,
       key: manifestKey,

@@ -11,7 +11,7 @@ export interface ArchiveCase {
   reach(date: Date): Promise<void>;
 }
 
-const KEY = 'v1/eu/tnt_0/1/seg/000000000-0123456789abcdef.jsonl.gz';
+const KEY = 'v1/eu/tnt_0/1/seg/000000000.jsonl.gz';
 const BYTES = Buffer.from('first');
 const SOON_MS = 2_000;
 const HOUR_MS = 3_600_000;

@@ -11,11 +11,17 @@ export interface Backup {
   open(): Promise<string>;
 }
 
-/** Backs up the database behind a URL; its connections are ended, and whoever needs one makes a new one. */
-export async function backUp(url: string): Promise<Backup> {
+/**
+ * Backs up the database behind a URL; its connections are ended, and whoever needs one makes a new one. The copy is dropped
+ * when the test is finished, or when `atEnd` says.
+ */
+export async function backUp(
+  url: string,
+  atEnd: (drop: () => Promise<void>) => void = (drop) => onTestFinished(drop),
+): Promise<Backup> {
   const database = new URL(url).pathname.slice(1);
   const copy = `${inject('databasePrefix')}_backup_${randomBytes(6).toString('hex')}`;
-  onTestFinished(() => onServer([`drop database if exists ${copy} with (force)`]));
+  atEnd(() => onServer([`drop database if exists ${copy} with (force)`]));
   await copyDatabase(database, copy);
   return {
     restore: async () => {

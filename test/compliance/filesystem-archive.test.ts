@@ -25,7 +25,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const NOW = new Date('2026-05-01T00:00:00Z');
 const TOMORROW = new Date('2026-05-02T00:00:00Z');
 const NEXT_YEAR = new Date('2027-05-01T00:00:00Z');
-const KEY = 'v1/eu/tnt_0/1/seg/000000000-0123456789abcdef.jsonl.gz';
+const KEY = 'v1/eu/tnt_0/1/seg/000000000.jsonl.gz';
 const BYTES = Buffer.from('first');
 
 let folder: string;

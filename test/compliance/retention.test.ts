@@ -136,7 +136,7 @@ describe('retention', () => {
     const [first = ''] = await sealOne();
     await decide(30);
     expect((await settle()).extended).toBe(0);
-    const later = (await sealOne()).filter((key) => key.includes('/000000001-'));
+    const later = (await sealOne()).filter((key) => key.includes('/000000001.'));
     expect(await leftDays(first)).toBe(90);
     for (const key of later) expect(await leftDays(key)).toBe(30);
   });
@@ -203,7 +203,7 @@ describe('an ended tenant', () => {
 
   test('leaves nothing behind, not even what no segment names', async () => {
     await sealOne();
-    const stray = `v1/eu/${sealing.tenant}/1/seg/000000007-0123456789abcdef.jsonl.gz`;
+    const stray = `v1/eu/${sealing.tenant}/1/seg/000000007.jsonl.gz`;
     const retainUntil = new Date(sealing.now.getTime() + 30 * DAY_MS);
     await sealing.archive.put(stray, Buffer.from('stray'), { retainUntil });
     ended.add(uuidOf('tnt', sealing.tenant));

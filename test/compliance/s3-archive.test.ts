@@ -11,7 +11,7 @@ import { freePort, isInstalled } from '../support/programs.ts';
 import { RADOSGW_PROGRAMS, startRadosgw, type Radosgw } from '../support/radosgw.ts';
 import { describeArchive, keysOf, refused } from './archive-contract.ts';
 
-const KEY = 'v1/seg/000000000-0123456789abcdef.jsonl.gz';
+const KEY = 'v1/seg/000000000.jsonl.gz';
 const BYTES = Buffer.from('first');
 const clock = () => new Date();
 const inAnHour = () => new Date(Math.ceil(Date.now() / 1000) * 1000 + 3_600_000);

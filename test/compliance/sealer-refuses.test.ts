@@ -82,8 +82,8 @@ describe('nothing is signed', () => {
     );
     await sealing.archive.put(rows[0]?.segment_key ?? '', gzipSync('something else\n'), { retainUntil: sealing.now });
     const { failures } = await sealer()();
-    expect(failures).toMatchObject([{ error: { code: 'RETENTION_LOCKED' } }]);
-    expect(await head()).toMatchObject({ alarm: 'The archive holds something else under the name of the segment.' });
+    expect(failures).toMatchObject([{ error: { code: 'CONFLICT' } }]);
+    expect(await head()).toMatchObject({ alarm: contradiction });
     expect(gunzipSync(readFileSync(join(sealing.folder, rows[0]?.segment_key ?? ''))).toString()).toBe(
       'something else\n',
     );

@@ -1,13 +1,7 @@
-import pg from 'pg';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Archive } from '../../compliance/archive/archive.ts';
-import { outboxOf, type OutboxRow } from '../../compliance/outbox-reader.ts';
-import { createSealer } from '../../compliance/sealer.ts';
-import { sequence } from '../../compliance/sequencer.ts';
-import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
-import { anEvent } from './an-event.ts';
 import { backUp } from './backups.ts';
-import { DAY_MS, head, log, prepareSealing, sealer, sealing } from './sealing.ts';
+import { log, prepareSealing, sealer, sealing } from './sealing.ts';
 import { archivedEntries, epochsOf, expectSound, signedNotes, type SignedNotes } from './signed-notes.ts';
 import { entriesInDatabase } from './stored-log.ts';
 
@@ -16,10 +10,9 @@ prepareSealing();
 describe('a worker that slept while another went on', () => {
   test.each([
     ['before it puts the segment', 'put', 1],
-    ['before it asks for other segments', 'list', 4],
     ['before it puts the manifest', 'put', 2],
-    ['before it looks at the segment', 'head', 2],
-    ['before it looks at the manifest', 'head', 3],
+    ['before it looks at the segment', 'head', 3],
+    ['before it looks at the manifest', 'head', 4],
   ] as const)('%s signs nothing else when it wakes up', async (_, name, call) => {
     const notes = watched();
     const ids = await log(3);
@@ -74,75 +67,6 @@ describe('a worker that slept while another went on', () => {
   });
 });
 
-describe('two workers over two databases that part ways', () => {
-  test('sign one history: whoever sees the segment of the other stops', async () => {
-    const notes = watched();
-    const ids = await log(3);
-    await sealer()();
-    const backup = await backUp(sealing.cell.auditDatabase);
-    const first = await log(2);
-    // The other database is the same one, set back while the first worker has put its segment and is about to sign it.
-    const slow = sleeping('list', 2, '/seg/');
-    const signing = sealer({ archive: slow.archive })().catch(() => null);
-    await slow.asleep;
-    await backup.restore();
-    const second = await log(4);
-    const turn = sealer();
-    for (let left = 1; left > 0;) left = (await turn()).unsealed;
-    slow.wake();
-    await signing;
-    await expectLog(notes, [...ids, ...first, ...second], [1, 2]);
-    expect(await head()).toMatchObject({ alarm: null });
-  });
-});
-
-describe('two workers over two databases that went on apart', () => {
-  test('sign nothing where both have put a segment of the same number', async () => {
-    const notes = watched();
-    await log(3);
-    await sealer()();
-    const twin = new pg.Pool({ connectionString: await (await backUp(sealing.cell.auditDatabase)).open(), max: 2 });
-    onTestFinished(() => twin.end());
-    await log(2);
-    const other = sleeping('put', 1);
-    await sequence(twin, await rowsOf(2), sealing.now);
-    const signing = createSealer({ ...options(), audit: twin, archive: other.archive })();
-    await other.asleep;
-    const own = sleeping('list', 2, '/seg/');
-    const alsoSigning = sealer({ archive: own.archive })();
-    await own.asleep;
-    other.wake();
-    expect((await signing).sealed).toBe(0);
-    own.wake();
-    expect((await alsoSigning).sealed).toBe(0);
-    await notes.collect(sealing.cell.superuserOfAudit);
-    expect(notes.check()).toHaveLength(1);
-  });
-});
-
-const options = () => ({
-  region: 'eu',
-  signer: TEST_SIGNING_KEY,
-  clock: () => sealing.now,
-  sealIntervalMs: 0,
-  retentionMs: 90 * DAY_MS,
-  log: () => undefined,
-});
-
-async function rowsOf(count: number): Promise<OutboxRow[]> {
-  await sealing.cell.write(
-    sealing.tenant,
-    Array.from({ length: count }, () => anEvent(sealing.tenant)),
-  );
-  const outbox = outboxOf(sealing.cell.tenants);
-  for (;;) {
-    const rows = await outbox.take({ limit: 1000, skipPositions: [], skipTenants: [] });
-    if (rows.length < count) continue;
-    await sealing.cell.superuserOfTenants.query('delete from app.outbox');
-    return rows;
-  }
-}
-
 interface Sleeping {
   readonly archive: Archive;
   readonly asleep: Promise<void>;
@@ -150,14 +74,14 @@ interface Sleeping {
 }
 
 /** An archive that lets a worker wait before its n-th call of a function until it is woken. */
-function sleeping(name: 'put' | 'head' | 'list', call: number, part = ''): Sleeping {
+function sleeping(name: 'put' | 'head', call: number): Sleeping {
   let calls = 0;
   let wake = (): void => undefined;
   let fallAsleep = (): void => undefined;
   const awake = new Promise<void>((resolve) => (wake = resolve));
   const asleep = new Promise<void>((resolve) => (fallAsleep = resolve));
-  const pass = async (of: string, key: string): Promise<void> => {
-    if (of !== name || !key.includes(part)) return;
+  const pass = async (of: string): Promise<void> => {
+    if (of !== name) return;
     calls += 1;
     if (calls !== call) return;
     fallAsleep();
@@ -170,16 +94,12 @@ function sleeping(name: 'put' | 'head' | 'list', call: number, part = ''): Sleep
     archive: {
       ...archive,
       put: async (key, bytes, kept) => {
-        await pass('put', key);
+        await pass('put');
         return archive.put(key, bytes, kept);
       },
       head: async (key) => {
-        await pass('head', key);
+        await pass('head');
         return archive.head(key);
-      },
-      list: async function* (prefix) {
-        await pass('list', prefix);
-        yield* archive.list(prefix);
       },
     },
   };

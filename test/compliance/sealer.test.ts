@@ -59,6 +59,25 @@ describe('sealing', () => {
     }
   });
 
+  test('asks of the archive no more than to take two objects and to show them', async () => {
+    const calls: string[] = [];
+    const { archive } = sealing;
+    const counted: Archive = {
+      ...archive,
+      put: (...args) => (calls.push('put'), archive.put(...args)),
+      head: (key) => (calls.push('head'), archive.head(key)),
+      get: (key) => (calls.push('get'), archive.get(key)),
+      list: (prefix) => (calls.push('list'), archive.list(prefix)),
+    };
+    const turn = sealer({ archive: counted });
+    await log(1);
+    await turn();
+    calls.length = 0;
+    await log(1);
+    expect(await turn()).toMatchObject({ sealed: 1 });
+    expect(calls).toEqual(['put', 'put', 'head', 'head']);
+  });
+
   test('waits for the interval, except for what was there when the sealer started', async () => {
     const turn = sealer({ sealIntervalMs: 3_600_000 });
     await log(1);
@@ -144,8 +163,8 @@ describe('a sealer that is ended', () => {
     ['after the segment is put', 'after', 1, 'put', 'planned'],
     ['before the manifest is put', 'before', 2, 'put', 'segment_put'],
     ['after the manifest is put', 'after', 2, 'put', 'segment_put'],
-    ['before the archive is looked at again', 'before', 2, 'head', 'manifest_put'],
-    ['before the manifest is looked at again', 'before', 3, 'head', 'manifest_put'],
+    ['before the archive is looked at again', 'before', 3, 'head', 'manifest_put'],
+    ['before the manifest is looked at again', 'before', 4, 'head', 'manifest_put'],
   ] as const)(
     '%s leaves a segment that the next one finishes with the same bytes',
     async (_, when, call, name, expected) => {

@@ -38,12 +38,12 @@ describe('tenon verify', { timeout: 120_000 }, () => {
       counts: { entries: 9 },
     });
     const [path = '', bytes = Buffer.alloc(0)] =
-      [...log.files].find(([name]) => name.includes('/seg/000000001-')) ?? [];
+      [...log.files].find(([name]) => name.includes('/seg/000000001.')) ?? [];
     writeFileSync(join(folder, path), Buffer.concat([bytes.subarray(0, 100), bytes]));
     const changed = await tenon(['verify', folder, '--key', key]);
     expect(changed.code).toBe(1);
     expect(changed.out).toMatch(
-      /^integrity    FAIL\n {2}v1\/eu\/.*\/seg\/000000001-.*: the packed segment is not the one that its manifest names\n/,
+      /^integrity    FAIL\n {2}v1\/eu\/.*\/seg\/000000001\..*: the packed segment is not the one that its manifest names\n/,
     );
   });
 

@@ -122,7 +122,7 @@ export async function makeLog({
         last_ts: segment.entries.at(-1)?.event.ts ?? '',
         prev_manifest_sha256: number === 0 ? null : manifestSha256(log.manifests[number - 1]?.text ?? ''),
         segment: {
-          key: segmentKey(name, number, segment.sha256),
+          key: segmentKey(name, number),
           size_bytes: segment.bytes.length,
           sha256: segment.sha256,
           gz_size_bytes: packed.length,
