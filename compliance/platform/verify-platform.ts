@@ -269,7 +269,7 @@ const MAX_MANIFEST_BYTES = 64 * 1024;
 async function newestManifest(source: FileSource, log: LogPlace): Promise<SealedLog | null> {
   if (!isId('tnt', log.tenant)) return null;
   const { manifests } = await listLog(source, log);
-  const [file] = manifests.get(Math.max(...manifests.keys())) ?? [];
+  const file = manifests.get(Math.max(...manifests.keys()));
   if (file === undefined) return null;
   const {
     origin,
