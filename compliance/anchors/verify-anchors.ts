@@ -93,8 +93,13 @@ function newer<T extends { readonly size: number }>(before: T | null, found: T |
   return found !== null && found.size >= (before?.size ?? 0) ? found : before;
 }
 
+/** Returns the paths of what lies in the folders of the anchors of an epoch. */
+export async function anchorPaths({ source, folder }: Pick<AnchorQuestion, 'source' | 'folder'>): Promise<string[]> {
+  return [...(await source.list(`${folder}/cosig`)), ...(await source.list(`${folder}/tsr`))];
+}
+
 async function anchorFiles({ source, folder }: AnchorQuestion): Promise<AnchorFile[]> {
-  const found = (await source.list(folder)).map((path) => {
+  const found = (await anchorPaths({ source, folder })).map((path) => {
     const name = path.slice(folder.length + 1);
     const [stamp, cosignature] = [TIMESTAMP.exec(name)?.[1], COSIGNED.exec(name)?.[1]];
     const size = stamp ?? cosignature;

@@ -1,11 +1,12 @@
 import type pg from 'pg';
 import { encodeCheckpoint, parseCheckpoint } from '#schema/checkpoint.ts';
-import { fail, TenonError } from '#schema/errors.ts';
+import { fail } from '#schema/errors.ts';
 import { Frontier } from '#schema/merkle.ts';
 import { compareOrigins, platformLeaf, platformOrigin } from '#schema/platform-entry.ts';
 import { signNote, type NoteSigner } from '#schema/signed-note.ts';
 import { headLeafOf } from '#kit/platform-log.ts';
 import type { Archive } from '../archive/archive.ts';
+import { confirm, putFirst } from '../sealing/objects.ts';
 import {
   findArchivedTick,
   markArchived,
@@ -14,7 +15,7 @@ import {
   readTickHeads,
   type TickRow,
 } from './platform-store.ts';
-import { packTick, readTick, tickBytes, tickPrefix, unpackTick, type TickBytes } from './tick-object.ts';
+import { claimKey, packTick, readTick, tickBytes, tickKey, unpackTick, type TickBytes } from './tick-object.ts';
 
 /** What bringing ticks into the archive needs. */
 export interface TickArchivingOptions {
@@ -28,18 +29,19 @@ export interface TickArchivingOptions {
   readonly clock: () => Date;
 }
 
-/** What became of a tick: it is in the archive, or the archive holds another one under its number. */
+/** What became of a tick: it is in the archive, or its number is another one's, or behind the end of its epoch. */
 export type TickFate = 'archived' | 'taken';
 
 /**
- * Takes a tick from its state to the last. Nothing is signed before the archive was asked whether it holds a tick of that
- * number, and before the tree was shown to continue the one that was signed last; what is signed is fixed in the database
- * before it leaves it. SERVICE_UNAVAILABLE where the archive is away or does not hold what it was given, CONFLICT where the
- * stored log does not continue.
+ * Takes a tick from its state to the last. Nothing is signed before the tree was shown to continue the one that was
+ * signed last, and before the archive holds the text to be signed under the tick's number, where it takes no other: of
+ * workers over databases that part ways one alone signs. What is signed is fixed in the database before it leaves it.
+ * SERVICE_UNAVAILABLE where the archive is away or does not hold what it was given, CONFLICT where the stored log does
+ * not continue.
  */
 export async function archiveTick(options: TickArchivingOptions, planned: TickRow): Promise<TickFate> {
-  if (planned.state === 'planned' && (await isTaken(options, planned))) return 'taken';
   const signed = planned.state === 'planned' ? await signTick(options, planned) : null;
+  if (signed === 'taken') return 'taken';
   const row = signed?.row ?? planned;
   // Another worker has signed it, with the same bytes, and goes on with it.
   if (row.signed === null) return 'archived';
@@ -48,28 +50,38 @@ export async function archiveTick(options: TickArchivingOptions, planned: TickRo
     fail('CONFLICT', 'the entries or heads of a signed tick have changed');
   }
   const packed = await putTick(options.archive, object, row.retainUntil);
+  if (packed === null) return 'taken';
   await confirm(options.archive, { key: object.key, sizeBytes: packed.length, retainUntil: row.retainUntil });
   await markArchived(options.audit, row, options.clock());
   return 'archived';
 }
 
-async function isTaken({ archive, region }: TickArchivingOptions, { epoch, tick }: TickRow): Promise<boolean> {
-  for await (const key of archive.list(tickPrefix({ region, epoch }, tick))) return key !== '';
-  return false;
-}
-
 async function signTick(
   options: TickArchivingOptions,
   planned: TickRow,
-): Promise<{ row: TickRow; object: TickBytes } | null> {
+): Promise<{ row: TickRow; object: TickBytes } | 'taken' | null> {
   const { signer, cell, audit } = options;
   const size = await continued(options, planned);
   const origin = platformOrigin({ deployment: signer.name, cell, epoch: planned.epoch });
-  const checkpoint = signNote(encodeCheckpoint({ origin, size, root: planned.root }), signer);
+  const text = encodeCheckpoint({ origin, size, root: planned.root });
+  if (!(await claim(options, planned, text))) return 'taken';
+  const checkpoint = signNote(text, signer);
   const object = await objectOf(options, planned, checkpoint);
   const { sha256, key } = object;
   const row = await markSigned(audit, planned, { checkpoint, sha256, key });
   return row === null ? null : { row, object };
+}
+
+/** False where the archive holds another text for the tick, or under its number another tick or the end of the epoch. */
+async function claim(
+  { archive, region }: TickArchivingOptions,
+  { epoch, tick, retainUntil }: TickRow,
+  text: string,
+): Promise<boolean> {
+  const folder = { region, epoch };
+  if (!(await putFirst(archive, { key: claimKey(folder, tick), bytes: Buffer.from(text), retainUntil }))) return false;
+  const key = tickKey(folder, tick);
+  return (await archive.head(key)) === null || noteText((await readTick(await archive.get(key))).checkpoint) === text;
 }
 
 /**
@@ -114,32 +126,14 @@ async function objectOf(options: TickArchivingOptions, row: TickRow, checkpoint:
   });
 }
 
-/** Returns the compressed bytes that stand in the archive. */
-async function putTick(archive: Archive, { key, bytes }: TickBytes, retainUntil: Date): Promise<Buffer> {
+/** Returns the compressed bytes that stand in the archive; null where something else stands there. */
+async function putTick(archive: Archive, { key, bytes }: TickBytes, retainUntil: Date): Promise<Buffer | null> {
   const packed = await packTick(bytes);
-  try {
-    await archive.put(key, packed, { retainUntil });
-    return packed;
-  } catch (error) {
-    if (!(error instanceof TenonError) || error.code !== 'RETENTION_LOCKED') throw error;
-    // A worker with another zlib may have put the same object in other bytes before it was ended.
-    const standing = await archive.get(key);
-    const unpacked = await unpackTick(standing).catch(() => null);
-    if (unpacked === null || !unpacked.equals(bytes)) throw error;
-    await archive.put(key, standing, { retainUntil });
-    return standing;
-  }
-}
-
-/** Looks at what stands in the archive before anybody relies on it: a server may take a lock and not keep it. */
-async function confirm(
-  archive: Archive,
-  { key, sizeBytes, retainUntil }: { key: string; sizeBytes: number; retainUntil: Date },
-): Promise<void> {
-  const object = await archive.head(key);
-  if (object?.sizeBytes !== sizeBytes) fail('SERVICE_UNAVAILABLE', `the archive does not hold ${key} as it was put`);
-  if (object.retainUntil >= retainUntil) return;
-  await archive.extendRetention(key, retainUntil);
-  if ((await archive.retention(key)) < retainUntil)
-    fail('SERVICE_UNAVAILABLE', `the archive does not keep ${key} for long enough`);
+  if (await putFirst(archive, { key, bytes: packed, retainUntil })) return packed;
+  // A worker with another zlib may have put the same object in other bytes before it was ended.
+  const standing = await archive.get(key);
+  const unpacked = await unpackTick(standing).catch(() => null);
+  if (unpacked === null || !unpacked.equals(bytes)) return null;
+  await archive.put(key, standing, { retainUntil });
+  return standing;
 }

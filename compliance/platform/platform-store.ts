@@ -234,10 +234,14 @@ export async function markArchived(audit: pg.Pool, { epoch, tick }: TickPlace, n
   return rowCount === 1;
 }
 
-/** Gives up the open ticks of an epoch, none of which is signed, and returns them in their order. */
+/**
+ * Gives up the open ticks of an epoch and returns them in their order. What was signed of one is forgotten: it has left
+ * this database for nowhere.
+ */
 export async function abandonTicks(client: pg.ClientBase, epoch: number): Promise<TickRow[]> {
   const { rows } = await client.query<RawTick>(
-    `update platform_ticks set state = 'abandoned' where tenant_id = $1 and epoch = $2 and state = 'planned'
+    `update platform_ticks set state = 'abandoned', checkpoint = null, sha256 = null, key = null
+     where tenant_id = $1 and epoch = $2 and state in ('planned', 'signed')
      returning epoch, tick, 'planned' as state, first_number, count, root, frontier, retain_until, checkpoint, sha256, key`,
     [PLATFORM_UUID, epoch],
   );

@@ -1,5 +1,3 @@
-import { hash } from 'node:crypto';
-import { basename } from 'node:path';
 import { parseCheckpoint } from '#schema/checkpoint.ts';
 import { fail } from '#schema/errors.ts';
 import type { Frontier } from '#schema/merkle.ts';
@@ -7,10 +5,10 @@ import {
   FIRST_PREV,
   parsePlatformEntry,
   parsePlatformHead,
-  parsePlatformTick,
   platformLeaf,
   type PlatformEntry,
   type PlatformHead,
+  type PlatformTick,
 } from '#schema/platform-entry.ts';
 import { verifyNote, type NoteVerifier } from '#schema/signed-note.ts';
 import type { FileSource } from '../verify/file-source.ts';
@@ -18,7 +16,7 @@ import { reasonOf } from '../verify/report.ts';
 import { PLATFORM_STOPPED } from './announcement.ts';
 import type { HeadOfTree, HeadTree } from './head-tree.ts';
 import { EPOCH_OPENED } from './next-epoch.ts';
-import { unpackTick } from './tick-object.ts';
+import { isEpochEnd, readTick } from './tick-object.ts';
 
 /** An epoch of a platform log on the way from its first tick to its last. */
 export interface TickWalk {
@@ -50,22 +48,23 @@ export interface CheckedTick {
 
 const MAX_PACKED_BYTES = 256 * 1024 * 1024;
 
-/** Checks a tick against its name, its signature and the tick before, and moves the walk behind it; else says why not. */
+/**
+ * Checks a tick against its signature and the tick before, and moves the walk behind it; else says why not. Null where it
+ * is the end of the epoch.
+ */
 export async function checkTick(
   walk: TickWalk,
   { source, file }: { source: FileSource; file: string },
-): Promise<CheckedTick | { readonly fault: string }> {
+): Promise<CheckedTick | { readonly fault: string } | null> {
   try {
-    return takeTick(walk, file, await unpackTick(await source.read(file, MAX_PACKED_BYTES)));
+    const tick = await readTick(await source.read(file, MAX_PACKED_BYTES));
+    return isEpochEnd(tick) ? null : takeTick(walk, tick);
   } catch (thrown) {
     return { fault: reasonOf(thrown) };
   }
 }
 
-function takeTick(walk: TickWalk, file: string, bytes: Buffer): CheckedTick {
-  if (basename(file).slice(10, 26) !== hash('sha256', bytes, 'hex').slice(0, 16))
-    refuse('it is not what its name says');
-  const tick = parsePlatformTick(bytes);
+function takeTick(walk: TickWalk, tick: PlatformTick): CheckedTick {
   const entries = tick.entries.map((text) => takeEntry(walk, text));
   const last = entries.at(-1);
   if (last?.kind !== 'heads' || entries.slice(0, -1).some(({ kind }) => kind === 'heads'))

@@ -7,6 +7,7 @@ import { findLogs, folderOf, listLog, type LogPlace } from '../verify/log-files.
 import { createFindings, type Findings, type Judgement } from '../verify/report.ts';
 import { checkTick, type CheckedTick, type TickWalk } from './tick-check.ts';
 import { newHeadTree } from './head-tree.ts';
+import { tickNumberOf } from './tick-object.ts';
 
 /** What is asked of the platform logs of an archive. */
 export interface PlatformQuestion {
@@ -81,7 +82,6 @@ interface Walk {
   entries: number;
 }
 
-const TICK = /^([0-9]{9})-([0-9a-f]{16})\.json\.gz$/;
 const EPOCH = /^[1-9][0-9]{0,8}$/;
 
 /**
@@ -137,12 +137,12 @@ export async function verifyPlatform(question: PlatformQuestion): Promise<Platfo
 
 async function visitEpoch(walk: Walk, folder: string, epoch: number): Promise<void> {
   const { source } = walk.question;
-  const files = new Map<number, string[]>();
-  for (const path of await source.list(folder)) {
-    const number = TICK.exec(path.slice(folder.length + 1))?.[1];
-    if (number === undefined) {
-      walk.findings.judge('integrity', 'fail', { file: path, sentence: 'it is no tick of a platform log' });
-    } else files.set(Number(number), [...(files.get(Number(number)) ?? []), path]);
+  const files: { number: number; file: string }[] = [];
+  for (const file of await source.list(folder)) {
+    const number = tickNumberOf(file.slice(folder.length + 1));
+    if (number === null) {
+      walk.findings.judge('integrity', 'fail', { file, sentence: 'it is no tick of a platform log' });
+    } else files.push({ number, file });
   }
   const tickWalk: TickWalk = {
     keys: walk.question.keys,
@@ -153,28 +153,29 @@ async function visitEpoch(walk: Walk, folder: string, epoch: number): Promise<vo
     tree: newHeadTree(),
     before: walk.before,
   };
-  const numbers = [...files.keys()].toSorted((left, right) => left - right);
-  for (const [index, number] of numbers.entries()) {
-    const [file = '', other] = files.get(number) ?? [];
+  for (const [index, { number, file }] of files.entries()) {
     if (number !== index) {
       const sentence = `tick ${index} is missing before it, so what follows cannot be joined`;
       walk.findings.judge('completeness', 'fail', { file, sentence });
       return;
     }
-    if (other !== undefined) {
-      walk.findings.judge('integrity', 'fail', {
-        file: other,
-        sentence: `tick ${number} is there twice: the log forked`,
-      });
-    }
-    if (!(await visitTick(walk, tickWalk, file))) return;
+    if (!(await visitTick(walk, tickWalk, { file, behind: files[index + 1]?.file }))) return;
   }
 }
 
 /** False where nothing behind the tick can be joined any more. */
-async function visitTick(walk: Walk, tickWalk: TickWalk, file: string): Promise<boolean> {
+async function visitTick(
+  walk: Walk,
+  tickWalk: TickWalk,
+  { file, behind }: { file: string; behind: string | undefined },
+): Promise<boolean> {
   const { findings, question } = walk;
   const checked = await checkTick(tickWalk, { source: question.source, file });
+  if (checked === null) {
+    const sentence = 'it stands behind the end of its epoch';
+    if (behind !== undefined) findings.judge('integrity', 'fail', { file: behind, sentence });
+    return false;
+  }
   if ('fault' in checked) {
     findings.judge('integrity', 'fail', { file, sentence: checked.fault });
     findings.judge('completeness', 'cannot say', { file, sentence: 'what follows a broken tick cannot be joined' });

@@ -4,8 +4,8 @@ import { parseCheckpoint, type Checkpoint } from '#schema/checkpoint.ts';
 import { parsePlatformEntry } from '#schema/platform-entry.ts';
 import type { NoteVerifier } from '#schema/signed-note.ts';
 import type { WitnessPolicy } from '#schema/witness-policy.ts';
-import { openAnchorWalk } from '../anchors/verify-anchors.ts';
-import { readTick } from '../platform/tick-object.ts';
+import { anchorPaths, openAnchorWalk } from '../anchors/verify-anchors.ts';
+import { isEpochEnd, readTick, tickNumberOf } from '../platform/tick-object.ts';
 import { verifyPlatform } from '../platform/verify-platform.ts';
 import type { FileSource } from './file-source.ts';
 import { findPlatforms } from './log-files.ts';
@@ -29,7 +29,6 @@ export interface PlatformsQuestion extends OutsideTrust {
 }
 
 const MAX_TICK_BYTES = 256 * 1024 * 1024;
-const TICK = /^[0-9]{9}-[0-9a-f]{16}\.json\.gz$/;
 const ANCHOR = /^(?:tsr|cosig)\/([0-9]{16})\.(?:tsr|note)$/;
 
 /** A tick as anchors see it. */
@@ -95,13 +94,12 @@ async function judgeEpoch(
 ): Promise<string> {
   const { source, heads, policy, certificates, rotations, keys } = question;
   const own = heads.filter(({ origin }) => new RegExp(`/platform/[^/]+/${epoch}$`).test(origin));
-  const paths = await source.list(folder);
-  const anchored = paths
+  const anchored = (await anchorPaths({ source, folder }))
     .map((path) => ANCHOR.exec(path.slice(folder.length + 1))?.[1])
     .filter((size) => size !== undefined);
   const sizes = new Set([...anchored.map(Number), ...own.map(({ size }) => size)]);
   if (sizes.size === 0 && policy === null) return '';
-  const ticks = await findTicks(source, { folder, paths, sizes });
+  const ticks = await findTicks(source, { folder: `${folder}/cp`, sizes });
   const walk = await openAnchorWalk({ source, folder, keys, policy, rotations, certificates }, findings);
   for (const [, { note }] of [...ticks].toSorted(([left], [right]) => left - right)) await walk.passing(note);
   const answer = walk.ending();
@@ -135,15 +133,18 @@ function judgeHead(
 /** Finds the last tick, and those that end at these sizes; sizes grow with the ticks, so each takes a few readings and no walk. */
 async function findTicks(
   source: FileSource,
-  { folder, paths, sizes }: { folder: string; paths: readonly string[]; sizes: ReadonlySet<number> },
+  { folder, sizes }: { folder: string; sizes: ReadonlySet<number> },
 ): Promise<Map<number, AnchoredTick>> {
-  const ticks = paths.filter((path) => path.startsWith(`${folder}/cp/`) && TICK.test(basename(path)));
+  const ticks = (await source.list(folder)).filter((path) => tickNumberOf(basename(path)) !== null);
   const found = new Map<number, AnchoredTick>();
+  const load = async (path: string) => readTick(await source.read(path, MAX_TICK_BYTES));
   const read = async (path: string) => {
-    const { checkpoint: note, entries } = await readTick(await source.read(path, MAX_TICK_BYTES));
+    const { checkpoint: note, entries } = await load(path);
     const { at } = parsePlatformEntry(Buffer.from(entries.at(-1) ?? ''));
     return { note, at, size: parseCheckpoint(textOf(note)).size };
   };
+  const newest = ticks.at(-1);
+  if (newest !== undefined && isEpochEnd(await load(newest))) ticks.pop();
   const last = ticks.at(-1);
   if (last !== undefined) {
     const { size, note, at } = await read(last);

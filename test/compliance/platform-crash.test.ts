@@ -7,7 +7,18 @@ import { platformLeaf } from '#schema/platform-entry.ts';
 import type { Archive } from '../../compliance/archive/archive.ts';
 import { filesystemArchive } from '../../compliance/archive/filesystem.ts';
 import { recordPlatformEvent } from '../../compliance/platform/event.ts';
-import { logEvents, minutePasses, platform, platformTurn, preparePlatform, ticksInArchive } from './platform-log.ts';
+import { verifyPlatform } from '../../compliance/platform/verify-platform.ts';
+import { folderSource } from '../../compliance/verify/folder-source.ts';
+import {
+  logEvents,
+  minutePasses,
+  platform,
+  platformTurn,
+  preparePlatform,
+  TEST_VERIFIER,
+  ticksInArchive,
+} from './platform-log.ts';
+import { keysOf } from './split-brain.ts';
 
 preparePlatform();
 
@@ -22,7 +33,8 @@ const STATEMENTS = [
   `update platform_ticks set state = 'signed'`,
   'with closed as',
 ] as const;
-const CALLS = ['list', 'put', 'head'] as const;
+/** Calls to the archive of a turn that writes a tick, and of one that finds its number taken. */
+const CALLS = { ofTick: 5, ofEpoch: 11 } as const;
 
 const killed = (): Promise<never> => Promise.reject(new Error('killed'));
 
@@ -51,20 +63,24 @@ function poolKilledAt(start: string, when: 'before' | 'after'): pg.Pool {
   });
 }
 
-function archiveKilledAt(name: (typeof CALLS)[number], when: 'before' | 'after'): Archive {
+/** An archive whose worker is ended at its n-th call, counted from 0. */
+function archiveKilledAt(place: number, when: 'before' | 'after'): Archive {
   const { archive } = platform;
-  const at = <T>(work: () => Promise<T>): Promise<T> => (when === 'before' ? killed() : work().then(killed));
-  if (name === 'list') {
-    const list = async function* (prefix: string) {
-      yield* when === 'before' ? [] : archive.list(prefix);
-      await killed();
-    };
-    return { ...archive, list };
-  }
+  let calls = 0;
+  const at = async <T>(work: () => Promise<T>): Promise<T> => {
+    const call = calls++;
+    if (call > place || (call === place && when === 'before')) return killed();
+    const answer = await work();
+    return call === place ? killed() : answer;
+  };
   return {
     ...archive,
-    put: (...args) => (name === 'put' ? at(() => archive.put(...args)) : archive.put(...args)),
-    head: (key) => (name === 'head' ? at(() => archive.head(key)) : archive.head(key)),
+    put: (...args) => at(() => archive.put(...args)),
+    head: (key) => at(() => archive.head(key)),
+    get: (key) => at(() => archive.get(key)),
+    list: async function* (prefix) {
+      yield* await at(() => keysOf(archive, prefix));
+    },
   };
 }
 
@@ -90,7 +106,7 @@ function expectOneLog(ticks: number, events: number): void {
 describe('a worker that is killed while it keeps the platform log', () => {
   const places = [
     ...STATEMENTS.map((at) => ({ kind: 'statement', at }) as const),
-    ...CALLS.map((at) => ({ kind: 'call', at }) as const),
+    ...Array.from({ length: CALLS.ofTick }, (_, at) => ({ kind: 'call', at }) as const),
   ].flatMap((place) => [
     { ...place, when: 'before' as const },
     { ...place, when: 'after' as const },
@@ -166,6 +182,32 @@ describe('a database that was set back behind the archive', () => {
     minutePasses();
     await platformTurn()();
     expect(ticksInArchive(2)).toHaveLength(2);
+  });
+
+  const places = Array.from({ length: CALLS.ofEpoch }, (_, call) => call).flatMap((call) => [
+    { when: 'before' as const, call },
+    { when: 'after' as const, call },
+  ]);
+
+  test.each(places)('goes on where its worker is killed $when call $call to the archive', async ({ when, call }) => {
+    await logEvents(2);
+    const turn = platformTurn();
+    await turn();
+    const restore = await backup();
+    minutePasses();
+    await turn();
+    await restore();
+    minutePasses();
+    await recordPlatformEvent(platform.cell.audit, { type: 'key.rotated', detail: {}, at: platform.now });
+    await platformTurn({ archive: archiveKilledAt(call, when) })();
+    await next();
+    minutePasses();
+    await next();
+    const source = folderSource(platform.folder);
+    const answer = await verifyPlatform({ source, root: '', region: 'eu', keys: [TEST_VERIFIER] });
+    expect(answer).toMatchObject({ integrity: { verdict: 'pass' }, completeness: { verdict: 'pass' }, epochs: 2 });
+    const entries = [1, 2].flatMap((epoch) => ticksInArchive(epoch)).flatMap((tick) => tick.entries);
+    expect(entries.filter((entry) => entry.kind === 'event' && entry.type === 'key.rotated')).toHaveLength(1);
   });
 
   test('opens an epoch of its own each time, also where it was made anew', async () => {

@@ -16,6 +16,7 @@ import type { Archive } from '../../compliance/archive/archive.ts';
 import { filesystemArchive } from '../../compliance/archive/filesystem.ts';
 import { outboxOf } from '../../compliance/outbox-reader.ts';
 import { sequence } from '../../compliance/sequencer.ts';
+import { isEpochEnd } from '../../compliance/platform/tick-object.ts';
 import { createPlatformTurn, type PlatformTurnOptions } from '../../compliance/platform/turn.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
 import { anEvent } from './an-event.ts';
@@ -99,12 +100,13 @@ export interface ReadTick {
   readonly checkpoint: Checkpoint;
 }
 
-/** Returns the ticks of an epoch in the archive's folder, whose signatures it has checked. */
+/** Returns the signed ticks of an epoch in the archive's folder, whose signatures it has checked. */
 export function ticksInArchive(epoch = 1, folder = platform.folder): ReadTick[] {
   const place = join(folder, 'v1', 'eu', 'platform', String(epoch), 'cp');
   const names = readdirSync(place).filter((name) => name.endsWith('.json.gz'));
-  return names.toSorted().map((name) => {
+  return names.toSorted().flatMap((name) => {
     const tick = parsePlatformTick(gunzipSync(readFileSync(join(place, name))));
+    if (isEpochEnd(tick)) return [];
     return {
       name,
       texts: tick.entries,

@@ -84,7 +84,7 @@ describe('the platform log', () => {
     let away = true;
     const flaky: Archive = {
       ...platform.archive,
-      list: (prefix) => (away ? fail('SERVICE_UNAVAILABLE', 'away') : platform.archive.list(prefix)),
+      put: async (...args) => (away ? fail('SERVICE_UNAVAILABLE', 'away') : platform.archive.put(...args)),
     };
     for (let minute = 0; minute < 5; minute++) {
       // A worker of its own each time, as its pauses after failures are its own.

@@ -2,8 +2,10 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, wri
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { encodePlatformTick } from '#schema/platform-entry.ts';
 import { noteVerifier } from '#schema/signed-note.ts';
 import { announceStop } from '../../compliance/platform/announcement.ts';
+import { EPOCH_END } from '../../compliance/platform/tick-object.ts';
 import { verifyPlatform, type PlatformAnswer } from '../../compliance/platform/verify-platform.ts';
 import { createSealer } from '../../compliance/sealer.ts';
 import { folderSource } from '../../compliance/verify/folder-source.ts';
@@ -65,7 +67,7 @@ describe('the verification of a platform log', () => {
     expect([...answer.heads.values()]).toMatchObject([{ size: 8 }]);
   });
 
-  test('finds a byte that was changed, a tick that is missing, and one that was cut off', async () => {
+  test('finds a byte that was changed, a tick that is missing, one that was cut off, and one behind the end of its epoch', async () => {
     await fourMinutes();
     const [, second = '', , last = ''] = ticks(platform.folder);
 
@@ -91,6 +93,13 @@ describe('the verification of a platform log', () => {
     expect((await verify(cut)).ticks).toBe(3);
     expect((await verify(cut)).heads.get(`${TEST_SIGNING_KEY.name}/audit/${platform.tenant}/1`)?.size).toBe(6);
     expect((await verify(cut)).completeness.verdict).not.toBe('fail');
+
+    const ended = copy();
+    writeFileSync(join(place(ended), second), gzipSync(encodePlatformTick(EPOCH_END)));
+    expect((await verify(ended)).integrity).toMatchObject({
+      verdict: 'fail',
+      place: { sentence: 'it stands behind the end of its epoch' },
+    });
 
     const moved = copy();
     renameSync(join(place(moved), last), join(place(moved), last.replace('000000003', '000000004')));

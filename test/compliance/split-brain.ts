@@ -109,7 +109,8 @@ export function stepped(archive: Archive): Stepped {
   };
 }
 
-async function keysOf(archive: Archive, prefix: string): Promise<string[]> {
+/** Returns the keys below a prefix. */
+export async function keysOf(archive: Archive, prefix: string): Promise<string[]> {
   const keys: string[] = [];
   for await (const key of archive.list(prefix)) keys.push(key);
   return keys;

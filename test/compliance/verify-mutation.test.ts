@@ -324,7 +324,7 @@ describe('of an archive of several tenants, regions and epochs', () => {
       const flipped = Buffer.from(bytes);
       flipped.writeUInt8(bytes.readUInt8(at) ^ (1 << random(8)), at);
       const change = pick([flipped, bytes.subarray(0, at), null, anyFile(random, ticks)[1]], random);
-      // Header bytes of gzip say nothing of what is inside, and a tick is named by that alone.
+      // Header bytes of gzip say nothing of what is inside, which alone is signed.
       if (change?.equals(bytes) === true || (change === flipped && isSameInside(change, bytes))) continue;
       // The single file looks at tenants' logs alone, and says so.
       const [found] = await answers(new Map([[key, change]]), whole);

@@ -38,12 +38,12 @@ grant select on app.platform_log to tenon_app;
 grant select, insert, update on app.platform_log to tenon_worker;
 
 -- A tick is one object of the archive. Each state fixes what the next one writes: the plan fixes entries and heads,
--- `signed` the checkpoint. Nothing is signed before the archive was asked whether it holds another tick of that number.
+-- `signed` the checkpoint. Nothing is signed before the archive holds its text under the number, where it takes no other.
 create table app.platform_ticks (
   tenant_id uuid not null default tenon.tenant_id() check (tenant_id = '00000000-0000-7000-8000-000000000000'),
   epoch integer not null,
   tick integer not null,
-  -- `abandoned`: the archive held another tick of this number, so the next epoch began without this one being signed.
+  -- `abandoned`: the number was another one's in the archive, or behind the end of the epoch, so the next one began.
   state text not null check (state in ('planned', 'signed', 'archived', 'abandoned')),
   at timestamptz not null,
   first_number bigint not null,
