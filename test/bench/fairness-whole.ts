@@ -2,6 +2,7 @@ import type { Benchmark, BenchmarkOptions, Findings } from './benchmark.ts';
 import { fairnessBar, measureFairness } from './fairness.ts';
 import { openLoad } from './load.ts';
 import { startServer, type ServerProcess } from './server-process.ts';
+import { PRODUCTION } from './shop/production.ts';
 import { SHOP_QUERIES } from './shop/queries.ts';
 import { SHOP } from './shop/subgraphs.ts';
 import { liftBudgets, makeShopTenants } from './tenants.ts';
@@ -39,8 +40,7 @@ async function run(options: BenchmarkOptions): Promise<Findings> {
       SHOP_COLLECTOR: subgraphs.url,
       TENON_HOME: stores.home,
       PORT: '0',
-      OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
-      OTEL_TRACES_SAMPLER_ARG: '0.01',
+      ...PRODUCTION,
     });
     const bodies = new Map(SHOP_QUERIES.map(({ name, text }) => [name, JSON.stringify({ query: text })]));
     const quietBody = bodies.get('medium') ?? '';

@@ -3,6 +3,7 @@ import type { Bar, Benchmark, BenchmarkOptions, Case, Findings } from './benchma
 import { openLoad, type Answer, type LoadRequest } from './load.ts';
 import { compare, type Target } from './measure.ts';
 import { startServer, type ServerProcess } from './server-process.ts';
+import { PRODUCTION } from './shop/production.ts';
 import { SHOP_QUERIES, type ShopQuery } from './shop/queries.ts';
 import { SHOP } from './shop/subgraphs.ts';
 import { openStores, type BenchStores } from './stores.ts';
@@ -21,11 +22,6 @@ const TIMES_LESS = 8;
 const CONNECTIONS = 32;
 /** Requests in half a round: about a second of the bare gateway. */
 const REQUESTS: Readonly<Record<ShopQuery['name'], number>> = { small: 3_000, medium: 1_500, nested: 150 };
-
-/** One trace in a hundred is kept, as where traffic is high. */
-const TRACES = { OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.01' };
-/** What the README recommends; for both alike. */
-const FLAGS = '--max-semi-space-size=32 --max-old-space-size=256';
 
 interface Rig {
   readonly servers: readonly (ServerProcess & { readonly name: string })[];
@@ -68,10 +64,9 @@ async function startRig(stores: BenchStores, tokens: readonly string[], opened: 
     SHOP_COLLECTOR: subgraphs.url,
     TENON_HOME: stores.home,
     PORT: '0',
-    ...TRACES,
-    NODE_OPTIONS: FLAGS,
+    ...PRODUCTION,
   });
-  const bare = await start('./shop/bare-server.ts', { SHOP_ADDRESSES, NODE_OPTIONS: FLAGS });
+  const bare = await start('./shop/bare-server.ts', { SHOP_ADDRESSES, NODE_OPTIONS: PRODUCTION.NODE_OPTIONS });
   return {
     subgraphs,
     tokens,
