@@ -47,6 +47,8 @@ export type Manifest = {
   readonly keys: readonly string[];
   /** The signed note over `origin`, `size_after` and `root_after`. */
   readonly checkpoint: string;
+  /** Of the RFC 8785 bytes of all the rest, so that what is not signed cannot change unseen either. */
+  readonly own_sha256: string;
 };
 
 /** A manifest in the form that is archived. */
@@ -93,16 +95,21 @@ function keyOf(
 /** Signs the checkpoint over the tree after the segment and returns the manifest that carries it. */
 export function signManifest(
   log: LogName,
-  facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint'>,
+  facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint' | 'own_sha256'>,
   signer: NoteSigner,
 ): SignedManifest {
   const origin = logOrigin(log);
   const root = Buffer.from(facts.root_after, 'hex');
   const checkpoint = signNote(encodeCheckpoint({ origin, size: facts.size_after, root }), signer);
   const keys = [encodeVerifierKey(noteVerifier(signer.name, signer.privateKey))];
-  const manifest: Manifest = { v: 1, origin, ...facts, keys, checkpoint };
+  const manifest = withOwnHash({ v: 1, origin, ...facts, keys, checkpoint });
   const text = canonicalJson(manifest);
   return { manifest, text, key: manifestKey(log, facts.number) };
+}
+
+/** Returns the manifest with the hash of its own words in it. */
+export function withOwnHash(words: Omit<Manifest, 'own_sha256'>): Manifest {
+  return { ...words, own_sha256: manifestSha256(canonicalJson(words)) };
 }
 
 /** Returns the hash of a manifest's bytes, which its successor names. */
@@ -148,6 +155,7 @@ const MANIFEST: Readonly<Record<keyof Manifest, Check>> = {
   lock: shapeOf({ mode: isText, until: isTime }),
   keys: (value) => Array.isArray(value) && value.length > 0 && value.every(isText),
   checkpoint: isText,
+  own_sha256: isHash,
 };
 
 function isManifest(value: unknown): value is Manifest {

@@ -130,8 +130,9 @@ function readManifest(walk, path) {
   at.file = path;
   unread.delete(path);
   const bytes = walk.read(path, MAX_SMALL);
-  const made = canonical(bytes);
+  const { own_sha256: own, ...made } = canonical(bytes);
   const { checkpoint, keys, lock, planned_at, size_after, root_after } = made;
+  must(own === sha256(encoded(made)), 'its own hash is not that of its words', { file: path, seq: tree.size });
   const head = checkpointOf(checkpoint, walk.keys);
   const origin = `${head.deployment}/audit/${walk.tenant}/${walk.epoch}`;
   mustBe(head, { ...head, origin, size: size_after, root: root_after });

@@ -2,7 +2,15 @@ import { parseCheckpoint } from '#schema/checkpoint.ts';
 import { EMPTY_ROOT } from '#schema/merkle.ts';
 import { ZERO_PREV } from '#schema/audit-event.ts';
 import { verifyNote, type NoteVerifier } from '#schema/signed-note.ts';
-import { logOrigin, manifestKey, manifestSha256, parseManifest, segmentKey, type Manifest } from '../manifest.ts';
+import {
+  logOrigin,
+  manifestKey,
+  manifestSha256,
+  parseManifest,
+  segmentKey,
+  withOwnHash,
+  type Manifest,
+} from '../manifest.ts';
 import type { LogPlace } from './log-files.ts';
 
 /** A manifest whose own words and signature are in order, with the hash that its successor names. */
@@ -32,6 +40,8 @@ export function checkManifest(
     return 'its checkpoint was signed over another root';
   if (at.name !== `${at.log.root}${manifestKey(log, number)}`) return 'its name is not that of its number';
   if (manifest.segment.key !== segmentKey(log, number)) return 'it names its segment wrongly';
+  const { own_sha256: own, ...words } = manifest;
+  if (own !== withOwnHash(words).own_sha256) return 'its own hash is not that of its words';
   if (count === 0 || firstSeq !== before || before + count !== after) return 'its sizes contradict each other';
   return { manifest, sha256 };
 }

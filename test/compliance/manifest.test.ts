@@ -18,7 +18,7 @@ const log: LogName = { deployment: 'tenon.test', region: 'eu', tenant: mintId('t
 const refused = expect.objectContaining({ name: 'TenonError', code: 'BAD_USER_INPUT' });
 const hex = (byte: string) => byte.repeat(32);
 
-const facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint'> = {
+const facts: Omit<Manifest, 'v' | 'origin' | 'keys' | 'checkpoint' | 'own_sha256'> = {
   number: 3,
   first_seq: 10,
   count: 5,

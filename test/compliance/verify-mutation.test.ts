@@ -6,7 +6,7 @@ import { parseCheckpoint } from '#schema/checkpoint.ts';
 import { Frontier } from '#schema/merkle.ts';
 import { parseVerifierKey } from '#schema/signed-note.ts';
 import { readSegment } from '../../compliance/segment.ts';
-import { segmentKey, signManifest, type Manifest } from '../../compliance/manifest.ts';
+import { segmentKey, signManifest, withOwnHash, type Manifest } from '../../compliance/manifest.ts';
 import { verifyArchive } from '../../compliance/verify/archive.ts';
 import { keyOf, verifyArchive as verifyAlone } from '../../compliance/verifier/tenon-verify.mjs';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
@@ -136,14 +136,15 @@ function forged(random: Random, change: (lines: string[], at: number) => string[
       gz_sha256: hash('sha256', gz, 'hex'),
     },
   };
-  const { v: _v, origin: _o, keys: _k, checkpoint: _c, ...own } = facts;
+  const { v: _v, origin: _o, keys: _k, checkpoint: _c, own_sha256: _h, ...own } = facts;
   const signed = signManifest(log.name, own, { name: TEST_SIGNING_KEY.name, privateKey: another });
+  const { own_sha256: _s, ...words } = signed.manifest;
   const old = log.manifests[manifest.number]?.key ?? '';
   // Half of them keep the signature that was there, over another root.
   const text =
     random(2) === 0
       ? signed.text
-      : canonicalJson({ ...signed.manifest, keys: manifest.keys, checkpoint: manifest.checkpoint });
+      : canonicalJson(withOwnHash({ ...words, keys: manifest.keys, checkpoint: manifest.checkpoint }));
   const changes = new Map<string, Buffer | null>([
     [key, null],
     [facts.segment.key, gz],
@@ -193,11 +194,11 @@ const MUTATIONS: Readonly<Record<string, { rounds: number; mutate: Mutation }>> 
       return { changes: new Map([[one, otherBytes], [other, bytes]]) }; // prettier-ignore
     },
   },
-  'a second manifest under the same number': {
+  'a manifest under a name that is none': {
     rounds: 100,
     mutate: (random) => {
       const [key, bytes] = anyFile(random, new Map([...files].filter(([name]) => name.includes('/man/'))));
-      const name = key.replace(/-[0-9a-f]{4}/, `-${random(0x10000).toString(16).padStart(4, '0')}`);
+      const name = key.replace('.json', `-${random(0x10000).toString(16).padStart(4, '0')}.json`);
       return { changes: new Map([[name, bytes]]) };
     },
   },
@@ -237,7 +238,7 @@ const MUTATIONS: Readonly<Record<string, { rounds: number; mutate: Mutation }>> 
     mutate: (random) => {
       const log = pick(logs, random);
       const from = random(log.manifests.length);
-      const gone = [...log.files.keys()].filter((key) => Number(/\/(\d{9})-/.exec(key)?.[1]) >= from);
+      const gone = [...log.files.keys()].filter((key) => Number(/\/(\d{9})\./.exec(key)?.[1]) >= from);
       return { changes: new Map(gone.map((key) => [key, null])) };
     },
   },

@@ -5,7 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { canonicalJson } from '#schema/canonical-json.ts';
 import { encodeVerifierKey, noteVerifier } from '#schema/signed-note.ts';
-import { signManifest, type Manifest } from '../../compliance/manifest.ts';
+import { signManifest, withOwnHash, type Manifest } from '../../compliance/manifest.ts';
 import { packSegment } from '../../compliance/segment.ts';
 import { verifyTarget } from '../../compliance/verify/verify.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
@@ -183,9 +183,10 @@ describe('a changed archive', () => {
       }),
     });
     const files = anew.manifests.flatMap(({ manifest, key }, number): [string, Buffer][] => {
+      const { own_sha256: _, ...words } = manifest;
       // Everything fits but the signature, which is the old one.
       const checkpoint = checkpointOf(log, number);
-      const text = canonicalJson({ ...manifest, checkpoint });
+      const text = canonicalJson(withOwnHash({ ...words, checkpoint }));
       return [
         [key, Buffer.from(text)],
         [manifest.segment.key, anew.files.get(manifest.segment.key) ?? Buffer.alloc(0)],
@@ -282,7 +283,7 @@ describe('a changed archive', () => {
 function resigned(number: number, change: Partial<Manifest>) {
   const manifest = log.manifests[number]?.manifest;
   if (manifest === undefined) throw new Error('there is no such manifest');
-  const { v: _, origin: __, keys: ___, checkpoint: ____, ...facts } = manifest;
+  const { v: _, origin: __, keys: ___, checkpoint: ____, own_sha256: _____, ...facts } = manifest;
   return signManifest(
     log.name,
     { ...facts, ...change },
@@ -298,10 +299,11 @@ async function refit(manifest: Manifest, lines: string): Promise<{ changed: Mani
   const segment = await packSegment(bytes);
   const sha256 = hash('sha256', bytes, 'hex');
   const last = lines.trimEnd().split('\n').at(-1) ?? '';
+  const { own_sha256: _, ...words } = manifest;
   return {
     segment,
-    changed: {
-      ...manifest,
+    changed: withOwnHash({
+      ...words,
       last_leaf: entryLeaf(Buffer.from(last)).toString('hex'),
       segment: {
         key: manifest.segment.key,
@@ -310,7 +312,7 @@ async function refit(manifest: Manifest, lines: string): Promise<{ changed: Mani
         gz_size_bytes: segment.length,
         gz_sha256: hash('sha256', segment, 'hex'),
       },
-    },
+    }),
   };
 }
 
