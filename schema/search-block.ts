@@ -7,6 +7,9 @@ export const SPAN_BLOCKS = 64;
 /** Entries of a whole span; span n of an epoch begins at n times this. */
 export const SPAN_SIZE = BLOCK_SIZE * SPAN_BLOCKS;
 
+/** Entries whose earliest and latest time a block keeps, so that a window of time reads few others. */
+export const RUN_SIZE = 256;
+
 /** What words are gathered by: a block, or a span. A search that has to look far looks into spans. */
 export type Level = 0 | 1;
 

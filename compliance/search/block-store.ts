@@ -1,6 +1,14 @@
 import type pg from 'pg';
 import type { AuditEntry } from '#schema/audit-event.ts';
-import { BLOCK_SIZE, blockWords, mergeParts, PART_COUNT, SPAN_BLOCKS, type WordPart } from '#schema/search-block.ts';
+import {
+  BLOCK_SIZE,
+  blockWords,
+  mergeParts,
+  PART_COUNT,
+  RUN_SIZE,
+  SPAN_BLOCKS,
+  type WordPart,
+} from '#schema/search-block.ts';
 import { entryWords } from '#schema/search-words.ts';
 
 /** A block of a log that is to be indexed: the entries from `first` to before `end`. */
@@ -14,9 +22,14 @@ export interface DueBlock {
 
 /** A block with the words of its entries. */
 export interface IndexedBlock extends DueBlock {
-  readonly minTs: Date;
-  readonly maxTs: Date;
+  /** Of each run of its entries. */
+  readonly times: readonly TimeRange[];
   readonly parts: readonly WordPart[];
+}
+
+interface TimeRange {
+  readonly min: Date;
+  readonly max: Date;
 }
 
 interface EntryRow {
@@ -35,17 +48,22 @@ export async function indexBlock(client: pg.Pool | pg.ClientBase, due: DueBlock)
       where tenant_id = $1 and epoch = $2 and seq >= $3 and seq < $4 order by seq limit ${BLOCK_SIZE}`,
     [due.tenantId, due.epoch, due.first, due.end],
   );
-  const [first] = rows;
-  if (first === undefined || rows.length !== due.end - due.first) return null;
+  if (rows.length !== due.end - due.first) return null;
   const words = blockWords();
-  let [minTs, maxTs] = [first.ts, first.ts];
-  for (const { seq, entry, ts } of rows) {
+  for (const { seq, entry } of rows) {
     // The sequencer has proved what stands in the log; proving it again would cost twice as much as all the rest.
     words.add(Number(seq) - due.block * BLOCK_SIZE, entryWords(JSON.parse(entry) as AuditEntry));
-    if (ts < minTs) minTs = ts;
-    if (ts > maxTs) maxTs = ts;
   }
-  return { ...due, minTs, maxTs, parts: words.parts() };
+  return { ...due, times: timesOf(rows), parts: words.parts() };
+}
+
+function timesOf(rows: readonly EntryRow[]): TimeRange[] {
+  const times: TimeRange[] = [];
+  for (let at = 0; at < rows.length; at += RUN_SIZE) {
+    const run = rows.slice(at, at + RUN_SIZE).map(({ ts }) => ts.getTime());
+    times.push({ min: new Date(Math.min(...run)), max: new Date(Math.max(...run)) });
+  }
+  return times;
 }
 
 /** Stores blocks in one statement, so that each is there with all its words or not at all; those known stay as they are. */
@@ -54,10 +72,13 @@ export async function storeBlocks(client: pg.Pool | pg.ClientBase, blocks: reado
   const rows = blocks.flatMap(({ parts, ...block }) => parts.map((part) => ({ ...part, ...block })));
   await client.query(
     `with added as (
-       insert into log_search_blocks (tenant_id, level, epoch, block, first_seq, last_seq, min_ts, max_ts)
-       select tenant_id, 0, epoch, block, first_seq, end_seq - 1, min_ts, max_ts
-         from unnest($1::uuid[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
-           as b (tenant_id, epoch, block, first_seq, end_seq, min_ts, max_ts)
+       insert into log_search_blocks
+         (tenant_id, level, epoch, block, first_seq, last_seq, min_ts, max_ts, run_min_ts, run_max_ts)
+       select tenant_id, 0, epoch, block, first_seq, end_seq - 1,
+              (select min(ts) from unnest(mins) ts), (select max(ts) from unnest(maxs) ts), mins, maxs
+         from unnest($1::uuid[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[], $6::text[], $7::text[])
+           as b (tenant_id, epoch, block, first_seq, end_seq, min_texts, max_texts),
+           lateral (select min_texts::timestamptz[], max_texts::timestamptz[]) as t (mins, maxs)
        on conflict do nothing returning tenant_id, epoch, block
      )
      insert into log_search_words (tenant_id, level, part, epoch, block, postings)
@@ -71,8 +92,8 @@ export async function storeBlocks(client: pg.Pool | pg.ClientBase, blocks: reado
       blocks.map(({ block }) => block),
       blocks.map(({ first }) => first),
       blocks.map(({ end }) => end),
-      blocks.map(({ minTs }) => minTs),
-      blocks.map(({ maxTs }) => maxTs),
+      blocks.map(({ times }) => arrayText(times.map(({ min }) => min))),
+      blocks.map(({ times }) => arrayText(times.map(({ max }) => max))),
       rows.map(({ tenantId }) => tenantId),
       rows.map(({ part }) => part),
       rows.map(({ epoch }) => epoch),
@@ -80,6 +101,11 @@ export async function storeBlocks(client: pg.Pool | pg.ClientBase, blocks: reado
       rows.map(({ postings }) => postings.toString('hex')),
     ],
   );
+}
+
+/** Arrays of several lengths cannot be parameters of one statement but as texts. */
+function arrayText(times: readonly Date[]): string {
+  return `{${times.map((time) => time.toISOString()).join()}}`;
 }
 
 /** A span of a log whose blocks are all there. */

@@ -4,23 +4,20 @@ import {
   noPlaces,
   partOf,
   postingKey,
-  SPAN_BLOCKS,
   SPAN_SIZE,
   type Level,
   type Places,
 } from '#schema/search-block.ts';
 import type { TenantTransaction } from './database.ts';
+import { boundsOfWindow, MOST_IN_STEP, placesInWindow, readExtent, type TimeWindow } from './log-window.ts';
 import { placeRanges, type SeqRange } from './place-ranges.ts';
 
 export type { SeqRange } from './place-ranges.ts';
 
 /** What entries have to hold to be worth reading. What is found may fit; what is not found does not. */
-export interface WordQuery {
+export interface WordQuery extends TimeWindow {
   /** Each of them has to be there; those that few entries hold are best first. */
   readonly groups: readonly WordGroup[];
-  /** The earliest time and the time before which it happened. */
-  readonly from?: Date | null | undefined;
-  readonly to?: Date | null | undefined;
 }
 
 /** One of these sets of words, by their hashes: an entry holds all words of one set at least. */
@@ -48,7 +45,6 @@ const FIRST_BLOCKS = 8;
 /** Spans looked at in the first step that takes any, and at most in one. */
 const FIRST_SPANS = 4;
 const STEP_GROWTH = 4;
-const MOST_IN_STEP = 64;
 
 /**
  * Yields, step by step and in the order of the span, the ranges of a tenant's log in which a query may find entries: the
@@ -56,12 +52,14 @@ const MOST_IN_STEP = 64;
  * of them, and one that is appended meanwhile too where it was there when the search began.
  */
 export async function* searchSteps(tx: Reader, span: SearchSpan, query: WordQuery): AsyncGenerator<SearchStep> {
-  const { indexed, spans, size } = await readExtent(tx, span.epoch);
-  const [low, high] = [Math.max(span.low, 0), Math.min(span.high, size)];
-  const tail = { low: Math.max(low, indexed), high };
-  const inBlocks = { ...span, low, high: Math.min(high, indexed) };
+  const extent = await readExtent(tx, span.epoch);
+  const [low, high] = [Math.max(span.low, 0), Math.min(span.high, extent.size)];
+  const tail = { low: Math.max(low, extent.indexed), high };
   if (span.order === 'desc') yield* tailStep(tail, tail.low);
-  for (const units of stepsOf([...unitsOf(inBlocks, spans)])) yield await lookInto(tx, { ...span, units }, query);
+  const bounds = await boundsOfWindow(tx, extent, query);
+  const inBlocks = { ...span, low: Math.max(low, bounds.low), high: Math.min(high, bounds.high) };
+  const steps = stepsOf([...unitsOf(inBlocks, extent.spans)]);
+  for (const units of steps) yield await lookInto(tx, { ...span, units }, query);
   if (span.order === 'asc') yield* tailStep(tail, tail.high);
 }
 
@@ -132,6 +130,15 @@ async function lookInto(tx: Reader, step: Step, query: WordQuery): Promise<Searc
   };
 }
 
+async function inWindow(tx: Reader, { units, epoch }: Step, query: WordQuery): Promise<Candidates[]> {
+  const blocks = { epoch, level: units[0]?.level ?? 0, blocks: units.map(({ block }) => block) };
+  const found = await placesInWindow(tx, blocks, query);
+  return units.flatMap((unit) => {
+    const places = found.get(unit.block);
+    return places === undefined ? [] : [{ unit, places }];
+  });
+}
+
 function* rangesOf(candidates: readonly Candidates[], order: SearchSpan['order']): Generator<SeqRange> {
   for (const { unit, places } of candidates) {
     if (places === null) yield { low: unit.low, high: unit.high };
@@ -180,56 +187,8 @@ function met(one: Places, other: Places): Places {
   return one;
 }
 
-/** The units that have entries of the time asked for; of a span that lies in it in part, the blocks that have. */
-async function inWindow(tx: Reader, { units, epoch }: Step, { from, to }: WordQuery): Promise<Candidates[]> {
-  if (from == null && to == null) return units.map((unit) => ({ unit, places: null }));
-  const window = [from ?? '-infinity', to ?? 'infinity'];
-  const level = units[0]?.level ?? 0;
-  const found = await readWindow(tx, { epoch, level, blocks: units.map(({ block }) => block) }, window);
-  const touched = units.filter(({ block }) => found.has(block));
-  const partly = touched.filter((unit) => level === 1 && found.get(unit.block) === false);
-  if (partly.length === 0) return touched.map((unit) => ({ unit, places: null }));
-  const inside = partly.flatMap(({ block }) =>
-    Array.from({ length: SPAN_BLOCKS }, (_, index) => block * SPAN_BLOCKS + index),
-  );
-  const blocks = await readWindow(tx, { epoch, level: 0, blocks: inside }, window);
-  return touched.map((unit) => ({ unit, places: partly.includes(unit) ? placesOfBlocks(unit, blocks) : null }));
-}
-
-function placesOfBlocks({ block }: Unit, blocks: ReadonlyMap<number, boolean>): Places {
-  const places = noPlaces(1);
-  const each = places.length / SPAN_BLOCKS;
-  for (let index = 0; index < SPAN_BLOCKS; index++) {
-    if (blocks.has(block * SPAN_BLOCKS + index)) places.fill(0xffffffff, index * each, (index + 1) * each);
-  }
-  return places;
-}
-
-// The limits make the planner go to the primary key for every word or window: it knows nothing of how many blocks a
-// tenant has, and may not use any other condition under row security.
-
-interface Blocks {
-  readonly epoch: number;
-  readonly level: Level;
-  readonly blocks: readonly number[];
-}
-
-/** Returns those of the blocks that have entries in the window, and whether they have no others. */
-async function readWindow(
-  tx: Reader,
-  { epoch, level, blocks }: Blocks,
-  window: readonly unknown[],
-): Promise<Map<number, boolean>> {
-  const rows = await tx.query<{ block: number; inside: boolean }>(
-    `select block, min_ts >= $4 and max_ts < $5 as inside from (
-       select block, min_ts, max_ts from log_search_blocks
-        where level = $1 and epoch = $2 and block = any($3::integer[]) order by block limit ${MOST_IN_STEP * SPAN_BLOCKS}
-     ) as b where max_ts >= $4 and min_ts < $5`,
-    [level, epoch, blocks, ...window],
-  );
-  return new Map(rows.map(({ block, inside }) => [block, inside]));
-}
-
+// The limit makes the planner go to the primary key for every word: it knows nothing of how many blocks a tenant has, and
+// may not use any other condition under row security.
 async function readPostings(
   tx: Reader,
   { epoch, units }: { epoch: number; units: readonly Unit[] },
@@ -250,15 +209,4 @@ async function readPostings(
   const found = new Map(words.map((word): [number, Map<number, Buffer>] => [word, new Map()]));
   for (const { place, block, postings } of rows) found.get(words[place - 1] ?? 0)?.set(block, postings);
   return found;
-}
-
-/** Returns how far an epoch goes, how far blocks hold its entries, and how many spans are merged. */
-async function readExtent(tx: Reader, epoch: number): Promise<{ indexed: number; spans: number; size: number }> {
-  const [row] = await tx.query<{ indexed: string; spans: string; size: string }>(
-    `select coalesce((select last_seq + 1 from log_search_blocks where level = 0 and epoch = $1 order by block desc limit 1), 0) as indexed,
-            coalesce((select block + 1 from log_search_blocks where level = 1 and epoch = $1 order by block desc limit 1), 0) as spans,
-            coalesce((select seq + 1 from log_entries where epoch = $1 order by seq desc limit 1), 0) as size`,
-    [epoch],
-  );
-  return { indexed: Number(row?.indexed ?? 0), spans: Number(row?.spans ?? 0), size: Number(row?.size ?? 0) };
 }

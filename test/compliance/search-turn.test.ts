@@ -243,8 +243,10 @@ describe('64 blocks of a log', () => {
   async function spanOf(tenant: Id<'tnt'>, blocks: number): Promise<void> {
     await audit.query(
       `with block as (
-         insert into log_search_blocks select $1, 0, 1, n, n * 4096, n * 4096 + 4095, to_timestamp(n), to_timestamp(n + 1)
-           from generate_series(0, $2::integer - 1) n returning block)
+         insert into log_search_blocks select $1, 0, 1, n, n * 4096, n * 4096 + 4095, earliest, latest,
+                array_fill(earliest, array[16]), array_fill(latest, array[16])
+           from generate_series(0, $2::integer - 1) n,
+                lateral (select to_timestamp(n) as earliest, to_timestamp(n + 1) as latest) as time returning block)
        insert into log_search_words select $1, 0, $3, 1, block, $4 from block`,
       [uuidOf('tnt', tenant), blocks, partOf(WORD, 0), wordAt(7)],
     );

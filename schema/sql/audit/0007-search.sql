@@ -21,9 +21,15 @@ create table app.log_search_blocks (
   last_seq bigint not null,
   min_ts timestamptz not null,
   max_ts timestamptz not null,
+  -- The earliest and the latest time of each 256 entries of a block, one after the other; a span has none.
+  run_min_ts timestamptz[],
+  run_max_ts timestamptz[],
   primary key (tenant_id, level, epoch, block),
   check (first_seq between 0 and last_seq),
-  check (min_ts <= max_ts)
+  check (min_ts <= max_ts),
+  check ((level = 0) = (run_min_ts is not null and run_max_ts is not null)),
+  check (cardinality(run_min_ts) = (last_seq - first_seq) / 256 + 1),
+  check (cardinality(run_max_ts) = cardinality(run_min_ts))
 );
 -- The last blocks of spans: few, among which the worker looks for a span that is not merged yet.
 create index log_search_blocks_last_of_span on app.log_search_blocks (tenant_id, epoch, block)
