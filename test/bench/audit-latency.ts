@@ -31,7 +31,7 @@ export async function measureAddedLatency(options: BenchmarkOptions): Promise<Ca
     const cases: Case[] = [];
     for (const connections of CONNECTIONS) {
       options.say(`audit: measuring the mutation, ${connections} at a time`);
-      cases.push(await measured({ servers, requests, connections, databaseMs: stores.databaseCpuMs }, options));
+      cases.push(await measured({ servers, requests, connections, databaseMs: () => stores.databaseCpuMs() }, options));
     }
     for (const server of servers) await server.close();
     return cases;
@@ -41,10 +41,10 @@ export async function measureAddedLatency(options: BenchmarkOptions): Promise<Ca
 }
 
 interface Measuring {
-  readonly servers: readonly { readonly name: string; readonly url: string; cpuMs(): Promise<number> }[];
+  readonly servers: readonly { readonly name: string; readonly url: string; readonly cpuMs: () => Promise<number> }[];
   readonly requests: readonly LoadRequest[];
   readonly connections: number;
-  databaseMs(): number | null;
+  readonly databaseMs: () => number | null;
 }
 
 async function measured(
