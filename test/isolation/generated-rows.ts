@@ -8,6 +8,7 @@ export type World = Readonly<Record<string, readonly { readonly pick: number; re
 type Row = Readonly<Record<string, unknown>>;
 
 const text = fc.string({ unit: 'grapheme', maxLength: 20 }).filter((value) => !value.includes('\0'));
+const time = fc.date({ min: new Date(0), max: new Date('2999-01-01'), noInvalidDate: true });
 
 /** Any value of a type, as the driver takes it. */
 const VALUES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
@@ -22,7 +23,8 @@ const VALUES: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   numeric: fc.tuple(fc.maxSafeInteger(), fc.nat(999)).map(([whole, fraction]) => `${whole}.${fraction}`),
   bytea: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
   jsonb: fc.json({ maxDepth: 2 }).filter((value) => !value.includes(String.raw`\u0000`)),
-  'timestamp with time zone': fc.date({ min: new Date(0), max: new Date('2999-01-01'), noInvalidDate: true }),
+  'timestamp with time zone': time,
+  'timestamp with time zone[]': fc.array(time, { maxLength: 3 }),
 };
 
 /** Tables of schema app, each after those that it refers to. */
