@@ -6,7 +6,7 @@ import { compareOrigins, platformLeaf, platformOrigin } from '#schema/platform-e
 import { signNote, type NoteSigner } from '#schema/signed-note.ts';
 import { headLeafOf } from '#kit/platform-log.ts';
 import type { Archive } from '../archive/archive.ts';
-import { confirm, putFirst } from '../sealing/objects.ts';
+import { confirm, putFirst, putPacked } from '../sealing/objects.ts';
 import {
   findArchivedTick,
   markArchived,
@@ -49,9 +49,11 @@ export async function archiveTick(options: TickArchivingOptions, planned: TickRo
   if (object.sha256 !== row.signed.sha256 || object.key !== row.signed.key) {
     fail('CONFLICT', 'the entries or heads of a signed tick have changed');
   }
-  const packed = await putTick(options.archive, object, row.retainUntil);
+  const { key, bytes } = object;
+  const packing = { pack: packTick, unpack: unpackTick };
+  const packed = await putPacked(options.archive, { key, bytes, retainUntil: row.retainUntil }, packing);
   if (packed === null) return 'taken';
-  await confirm(options.archive, { key: object.key, sizeBytes: packed.length, retainUntil: row.retainUntil });
+  await confirm(options.archive, { key, sizeBytes: packed.length, retainUntil: row.retainUntil });
   await markArchived(options.audit, row, options.clock());
   return 'archived';
 }
@@ -124,16 +126,4 @@ async function objectOf(options: TickArchivingOptions, row: TickRow, checkpoint:
     heads: heads.map(({ text }) => text),
     checkpoint,
   });
-}
-
-/** Returns the compressed bytes that stand in the archive; null where something else stands there. */
-async function putTick(archive: Archive, { key, bytes }: TickBytes, retainUntil: Date): Promise<Buffer | null> {
-  const packed = await packTick(bytes);
-  if (await putFirst(archive, { key, bytes: packed, retainUntil })) return packed;
-  // A worker with another zlib may have put the same object in other bytes before it was ended.
-  const standing = await archive.get(key);
-  const unpacked = await unpackTick(standing).catch(() => null);
-  if (unpacked === null || !unpacked.equals(bytes)) return null;
-  await archive.put(key, standing, { retainUntil });
-  return standing;
 }

@@ -18,7 +18,7 @@ import {
   TEST_VERIFIER,
   ticksInArchive,
 } from './platform-log.ts';
-import { keysOf } from './split-brain.ts';
+import { around } from './split-brain.ts';
 
 preparePlatform();
 
@@ -73,15 +73,7 @@ function archiveKilledAt(place: number, when: 'before' | 'after'): Archive {
     const answer = await work();
     return call === place ? killed() : answer;
   };
-  return {
-    ...archive,
-    put: (...args) => at(() => archive.put(...args)),
-    head: (key) => at(() => archive.head(key)),
-    get: (key) => at(() => archive.get(key)),
-    list: async function* (prefix) {
-      yield* await at(() => keysOf(archive, prefix));
-    },
-  };
+  return around(archive, at);
 }
 
 /** Every tick is there once, and together they are one log. */

@@ -8,6 +8,7 @@ import { outboxOf, type OutboxRow } from '../../compliance/outbox-reader.ts';
 import { createSealer, type SealingTurn } from '../../compliance/sealer.ts';
 import { sequence } from '../../compliance/sequencer.ts';
 import { TEST_SIGNING_KEY } from '../support/signing-key.ts';
+import { keysOf } from './archive-contract.ts';
 import { anEvent } from './an-event.ts';
 import { DAY_MS, sealing } from './sealing.ts';
 
@@ -85,15 +86,7 @@ export function stepped(archive: Archive): Stepped {
     return call().finally(end);
   };
   return {
-    archive: {
-      ...archive,
-      put: (...args) => through(() => archive.put(...args)),
-      head: (key) => through(() => archive.head(key)),
-      get: (key) => through(() => archive.get(key)),
-      list: async function* (prefix) {
-        yield* await through(() => keysOf(archive, prefix));
-      },
-    },
+    archive: around(archive, through),
     step: async (work) => {
       const isThere = new Promise<void>((resolve) => (arrived = resolve));
       if (waiting.length === 0) await Promise.race([isThere, work]);
@@ -107,13 +100,6 @@ export function stepped(archive: Archive): Stepped {
       for (const { start } of waiting.splice(0)) start();
     },
   };
-}
-
-/** Returns the keys below a prefix. */
-export async function keysOf(archive: Archive, prefix: string): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const key of archive.list(prefix)) keys.push(key);
-  return keys;
 }
 
 /**
@@ -164,4 +150,17 @@ export async function archivedIds(archive: Archive, tenant: Id<'tnt'>): Promise<
     }
   }
   return ids;
+}
+
+/** Returns the archive with each call that a sealer makes going through the function. */
+export function around(archive: Archive, through: <T>(call: () => Promise<T>) => Promise<T>): Archive {
+  return {
+    ...archive,
+    put: (...args) => through(() => archive.put(...args)),
+    head: (key) => through(() => archive.head(key)),
+    get: (key) => through(() => archive.get(key)),
+    list: async function* (prefix) {
+      yield* await through(() => keysOf(archive, prefix));
+    },
+  };
 }
