@@ -10,13 +10,14 @@ import { inStore, isPool, POOL } from '#schema/tenant-store.ts';
 import { sharesOf, type ConnectionUse } from './connection-shares.ts';
 import { connect, openPool, openSource, poolOf } from './database-pools.ts';
 import { createPersonalKeys, type DataKeys, type PersonalKeys } from './data-keys.ts';
+import { newLateStatements, type LateValues } from './late-statements.ts';
 import { cancelOnAbort } from './statement-cancel.ts';
 import { createStorePools, type StorePools } from './store-pools.ts';
 import { newStoreAdmission } from './store-admission.ts';
 import { onlyTo, stampOf } from './store-stamp.ts';
 import { refuseBeyondSupport, supportIn } from './support-role.ts';
 import { atHome } from './tenant-home.ts';
-import { endTransaction, openTransaction, sendTogether } from './transaction-ends.ts';
+import { endTransaction, openTransaction } from './transaction-ends.ts';
 import type { Abortable } from './request-ending.ts';
 
 /** What opening the databases needs. */
@@ -61,10 +62,10 @@ export interface TenantTransaction {
   /** Runs one parameterised statement. */
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>;
   /**
-   * Sends one statement whose rows nobody needs, behind those that were sent before: it travels with the commit, which
-   * is awaited for it, and where it fails the transaction is rolled back and its work throws.
+   * Says one statement whose rows nobody needs: it follows the next one that is waited for, at the latest the commit, and
+   * so do its values, which are worked out then. Where it fails the transaction is rolled back and its work throws.
    */
-  later(text: string, values?: readonly unknown[]): void;
+  later(text: string, values: LateValues): void;
 }
 
 /** The part of a request that a transaction needs. */
@@ -239,35 +240,38 @@ async function inTransaction<T>(
 ): Promise<T> {
   let ended: Promise<string> | null = null;
   let running = 0;
-  const unanswered: Promise<unknown>[] = [];
   const end = (how: 'commit' | 'rollback') => (ended ??= endTransaction(client, how));
   const send: Send = async (text, values = []) => {
     // The connection may carry another tenant's transaction by now.
-    if (ended !== null) fail('INTERNAL_SERVER_ERROR', 'a statement came after the end of its transaction');
+    if (ended !== null) endedBefore();
     refuseAborted(scope);
+    if (PARTS_TRANSACTION.test(text)) await late.sent();
     // The extended protocol takes one statement at a time, so an injected one cannot append another.
     const statement = { text: inStore(text, scope.tenant.store ?? POOL), values: [...values], queryMode: 'extended' };
     const answer = client.query(statement);
+    late.follow();
     // It fails with the statement, which is awaited first; a statement that failed turns it into a rollback.
     if (length === 'one statement') end('commit').catch(ignore);
     running += 1;
     return answer.finally(() => (running -= 1));
   };
+  const late = newLateStatements(client, send);
   const later: Later = (text, values) => {
-    sendTogether(client);
-    const answer = send(text, values);
-    answer.catch(ignore);
-    unanswered.push(answer);
+    if (ended !== null || length === 'one statement') endedBefore();
+    late.add(text, values);
   };
   const opened = openTransaction(client, scope);
   const watch = cancelOnAbort(scope.signal, { client, opened, isRunning: () => running > 0 });
   try {
     // The first statement travels with the opening; behind one that failed, PostgreSQL refuses it.
     const [, result] = await Promise.all([opened, work({ send, later })]);
-    if (ended === null) refuseAborted(scope);
+    if (ended === null) {
+      refuseAborted(scope);
+      await late.sent();
+    }
     const committed = end('commit');
     // PostgreSQL turns the commit behind one that failed into a rollback.
-    await Promise.all([...unanswered, committed]);
+    await Promise.all([late.answered(), committed]);
     if ((await committed) !== 'COMMIT') {
       fail('INTERNAL_SERVER_ERROR', 'the transaction was rolled back by an error that was not rethrown');
     }
@@ -281,6 +285,13 @@ async function inTransaction<T>(
     // A cancel request that came late may have hit the end of the transaction.
     if (await watch.end()) await endTransaction(client, 'rollback').catch(ignore);
   }
+}
+
+/** What was said before one of these is undone or kept with it. */
+const PARTS_TRANSACTION = /^\s*(?:savepoint|release|rollback)\b/i;
+
+function endedBefore(): never {
+  return fail('INTERNAL_SERVER_ERROR', 'a statement came after the end of its transaction');
 }
 
 function refuseAborted({ signal }: TenantScope): void {

@@ -23,36 +23,33 @@ export type AuditContext = Pick<RequestContext, 'tenant' | 'clock' | 'databases'
 /**
  * Writes an audit event into the transaction it speaks of: both are committed or neither is. What is personal in it is
  * sealed before it is written anywhere. An event that does not fit its action's schema, or that the log would refuse,
- * fails the transaction with AUDIT_EVENT_REFUSED. Where the transaction can, the event travels with its commit.
+ * fails the transaction with AUDIT_EVENT_REFUSED. Where the transaction can, the event is sealed and written while the
+ * next statement is waited for.
  */
 export async function appendAudit(
   tx: Pick<TenantTransaction, 'query'> & Partial<Pick<TenantTransaction, 'later'>>,
   ctx: AuditContext,
   note: AuditNote,
-): Promise<AuditEvent> {
+): Promise<Pick<AuditEvent, 'id'>> {
   const plain = auditEvent(ctx, note);
   const { version, personal } = checkAction(note.action, plain);
-  return asApplication(tx, supportIn(ctx), async () => {
+  const values = async (): Promise<unknown[]> => {
     const { event, tokens } = await sealPersonal(tx, ctx.databases.personalKeys, { event: plain, personal });
-    const values = [
-      uuidOf('tnt', ctx.tenant.tenant),
-      uuidOf('aud', event.id),
-      note.outcome ?? 'success',
-      version,
-      eventText(event),
-      tokens,
-    ];
-    if (tx.later === undefined) await tx.query(INSERT, values);
-    else tx.later(INSERT, values);
-    return event;
-  });
+    const outcome = note.outcome ?? 'success';
+    return [uuidOf('tnt', ctx.tenant.tenant), uuidOf('aud', event.id), outcome, version, eventText(event), tokens];
+  };
+  const session = supportIn(ctx);
+  // An operator's rights come back behind it, so it cannot wait.
+  if (tx.later !== undefined && session === undefined) tx.later(INSERT, values);
+  else await asApplication(tx, session, async () => tx.query(INSERT, await values()));
+  return { id: plain.id };
 }
 
 /** The tenant is named, for the database checks her against the context either way, and working her out costs more. */
 const INSERT = 'select tenon.append_event($1, $2, $3, $4, $5, $6)';
 
 /** Writes an event that speaks of no change, such as a refusal, in a transaction of its own. */
-export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNote): Promise<AuditEvent> {
+export async function recordAudit(ctx: AuditContext & TenantScope, note: AuditNote): Promise<Pick<AuditEvent, 'id'>> {
   const own = { ...ctx, asPlatform: true };
   return inTenant(own, (tx) => appendAudit(tx, own, note));
 }
