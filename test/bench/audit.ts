@@ -17,10 +17,11 @@ const MOST_ADDED_LATENCY = 1.1;
 /** What a figure of CPU on a machine that others use may differ by, and still count as flat. */
 const FLAT = 1.25;
 /** Events of one tenant in one segment, the same at every number of tenants. */
-const EVENTS_PER_SEGMENT = 20;
-const LEAST_EVENTS = 10_000;
+const EVENTS_PER_SEGMENT = Number(process.env['AUDIT_SEGMENT'] ?? 100);
+const LEAST_EVENTS = 500 * EVENTS_PER_SEGMENT;
 const LIVE_TENANTS = 1_000;
-const BACKLOG = { eventsPerTenant: 100 };
+/** Half a minute at the rate that is promised: half of what may pass until the platform checkpoint. */
+const BACKLOG = { eventsPerTenant: 300 };
 const LIVE = { rounds: 2, eventsPerTransaction: 10 };
 /** Transactions as mutations write them: of few tenants, whose keys are known, with ten events and with one. */
 const SAMPLE = { tenants: 50, events: 4_000, callers: 8 };
