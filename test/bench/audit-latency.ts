@@ -8,7 +8,7 @@ import { liftBudgets, makeBenchTenants } from './tenants.ts';
 
 /** One at a time is what a mutation waits; several fill the cores, and their latencies are shares of CPU. */
 const CONNECTIONS = [1, 4];
-const MUTATIONS = 400;
+const MUTATIONS = 1_000;
 const MUTATION = 'mutation { createProject(input: { name: "A project" }) { project { id name } } }';
 
 /** One mutation through two gateways over the same durable database, with its audit event and without: first one at a time, then several. */
