@@ -15,7 +15,7 @@ import { outcomeText, refusalStatus, spendingAnswer } from './answer.ts';
 import { recordDecision } from './decisions.ts';
 import type { GatewayParts } from './gateway-parts.ts';
 import { answerParameters, type OperationWays } from './graphql-way.ts';
-import { nodeExchange, type HttpAnswer, type HttpExchange } from './http/exchange.ts';
+import { forget, nodeExchange, type HttpAnswer, type HttpExchange } from './http/exchange.ts';
 import { readGraphqlRequest } from './http/graphql-request.ts';
 import { refusalMediaType } from './http/negotiation.ts';
 import { deadlineOf } from './links/call-times.ts';
@@ -110,6 +110,7 @@ async function serve(behind: OperationWays, exchange: HttpExchange, door: DoorSt
   }
   const { origin, span } = visit;
   if (!exchange.isGone) exchange.write(answer, { lines: linesOf(origin, answer), isLast: door.isDraining });
+  forget(answer);
   endServerSpan(span, answer.status);
 }
 

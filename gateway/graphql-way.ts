@@ -13,7 +13,7 @@ import { runThroughApollo, type HttpRequest } from './apollo-server.ts';
 import { recordDecision } from './decisions.ts';
 import type { ApolloContext, GatewayContext } from './gateway-context.ts';
 import type { GatewayParts } from './gateway-parts.ts';
-import type { HttpAnswer } from './http/exchange.ts';
+import { forget, type HttpAnswer } from './http/exchange.ts';
 import type { GraphqlParameters } from './http/graphql-request.ts';
 import { isPreflighted, refusalMediaType, usualMediaType } from './http/negotiation.ts';
 import { runKnown } from './known-way.ts';
@@ -53,7 +53,9 @@ async function answerBatch(
   const answers: HttpAnswer[] = [];
   for (const each of parameters) answers.push(await answerOne(ways, visit, { parameters: each, isBatched: true }));
   const [{ mediaType, headers } = { mediaType: 'application/json', headers: {} }] = answers.toReversed();
-  return { status: 200, mediaType, headers, text: `[${answers.map(({ text }) => text).join(',')}]` };
+  const text = `[${answers.map((answer) => answer.text).join(',')}]`;
+  answers.forEach(forget);
+  return { status: 200, mediaType, headers, text };
 }
 
 interface SentOperation {
@@ -107,7 +109,7 @@ function answerNamed(ways: OperationWays, ctx: GatewayContext, named: NamedOpera
   const { method } = http;
   return answering.then((answer) => {
     const caching = cacheHeadersOf({ method, kind: registered.kind, hasErrors: ctx.code !== undefined });
-    return { ...answer, headers: { ...answer.headers, ...caching } };
+    return Object.assign(answer, { headers: { ...answer.headers, ...caching } });
   });
 }
 

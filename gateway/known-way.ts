@@ -14,6 +14,11 @@ import type { HttpAnswer } from './http/exchange.ts';
 import type { MediaType } from './http/negotiation.ts';
 import { codeOf, maskError, refusalAnswer, toGraphqlError } from './use-error-masking.ts';
 
+/** An operation as it is asked for, and the form of its answer. */
+interface AskedForm extends AskedOperation {
+  readonly mediaType: MediaType;
+}
+
 /** What came of an operation. */
 interface Ran {
   /** The text of `data`; undefined where nothing ran. */
@@ -24,19 +29,41 @@ interface Ran {
 }
 
 const NO_HEADERS: Readonly<Record<string, string>> = {};
+const DRY: Ran = { data: null, errors: [], refused: null };
 
 /**
  * Runs a known operation from its admission to its answer, past Apollo Server, which has parsed, validated and measured
  * it when it was first seen. An operation that is seen for the first time takes the same steps as a plugin of Apollo
  * Server (apollo-server.ts).
  */
-export async function runKnown(
+export async function runKnown(parts: GatewayParts, ctx: GatewayContext, asked: AskedForm): Promise<HttpAnswer> {
+  try {
+    const admitted = admit(parts.admission, ctx, asked);
+    if (admitted !== undefined) await admitted;
+  } catch (thrown) {
+    return answerOf(parts, ctx, { asked, ran: await refusedBy(parts, ctx, thrown) });
+  }
+  // What began before the wait comes to nothing but an answer that can be forgotten (http/exchange.ts).
+  return await runAdmitted(parts, ctx, asked);
+}
+
+async function runAdmitted(parts: GatewayParts, ctx: GatewayContext, asked: AskedForm): Promise<HttpAnswer> {
+  let ran: Ran;
+  try {
+    ran = ctx.dryRun ? DRY : ranTo(await callSubgraphs(parts, ctx, asked));
+  } catch (thrown) {
+    ran = await refusedBy(parts, ctx, thrown);
+  }
+  return answerOf(parts, ctx, { asked, ran });
+}
+
+function answerOf(
   parts: GatewayParts,
   ctx: GatewayContext,
-  asked: AskedOperation & { readonly mediaType: MediaType },
-): Promise<HttpAnswer> {
+  { asked, ran }: { readonly asked: AskedForm; readonly ran: Ran },
+): HttpAnswer {
+  const { data, errors, refused } = ran;
   const { mediaType } = asked;
-  const { data, errors, refused } = await outcomeOf(parts, ctx, asked);
   if (errors.length > 0) ctx.code = refused ?? codeOf(errors[0]);
   const spent = spendingAnswer(ctx, settle(parts.admission, ctx), ctx.dryRun ? costDetail(ctx, asked) : NO_HEADERS);
   const extensions = extensionsText(spent.cost, ctx.dryRun);
@@ -130,18 +157,14 @@ export function costDetail(ctx: GatewayContext, { operation, variables }: AskedO
   return ctx.dryRun && ctx.spending !== undefined ? dryRunExtension(operation.cost.estimate(variables)) : {};
 }
 
-async function outcomeOf(parts: GatewayParts, ctx: GatewayContext, asked: AskedOperation): Promise<Ran> {
-  try {
-    const admitted = admit(parts.admission, ctx, asked);
-    if (admitted !== undefined) await admitted;
-    if (ctx.dryRun) return { data: null, errors: [], refused: null };
-    const { json, errors } = await callSubgraphs(parts, ctx, asked);
-    return json === null
-      ? { data: undefined, errors, refused: codeOf(errors[0]) }
-      : { data: json, errors, refused: null };
-  } catch (thrown) {
-    const { error, code } = refusalAnswer(thrown, ctx.request.tenant.requestId);
-    await recordDecision(parts.decisions, ctx.request, code);
-    return { data: undefined, errors: [error], refused: code };
-  }
+function ranTo({ json, errors }: Answered): Ran {
+  return json === null
+    ? { data: undefined, errors, refused: codeOf(errors[0]) }
+    : { data: json, errors, refused: null };
+}
+
+async function refusedBy(parts: GatewayParts, ctx: GatewayContext, thrown: unknown): Promise<Ran> {
+  const { error, code } = refusalAnswer(thrown, ctx.request.tenant.requestId);
+  await recordDecision(parts.decisions, ctx.request, code);
+  return { data: undefined, errors: [error], refused: code };
 }

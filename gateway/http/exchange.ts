@@ -6,7 +6,17 @@ export interface HttpAnswer {
   readonly status: number;
   readonly mediaType: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly text: string;
+  /** Empty once it is forgotten. */
+  text: string;
+}
+
+/**
+ * Lets go of the text of an answer that nobody needs any more. A request that waited for its turn has promises that are old
+ * objects by the time they resolve to the answer: they are garbage at once, but would keep it until the next collection of old
+ * objects, and a flood of answers that become old brings one every few seconds, which everybody waits for.
+ */
+export function forget(answer: HttpAnswer): void {
+  answer.text = '';
 }
 
 /** How an answer is written. */
